@@ -1,0 +1,26 @@
+# make demo   sets everything up and shows one real call (KEEP=1 leaves it running for a person)
+# make test   sets everything up and runs the whole suite
+# make check  lint, types, contracts and unit tests, in under a minute
+# make bench  measures what docs/benchmarks.md states
+PYTHON = .venv/bin/python
+
+.PHONY: setup demo test check lint bench lock media
+
+setup:
+	@scripts/setup
+
+lint: setup
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports --no-cache
+
+check: lint
+	$(PYTHON) -m pytest -q -m 'not peer and not e2e' tests
+
+test: lint
+	$(PYTHON) -m pytest tests
+
+lock:
+	$(PYTHON) -m piptools compile -q --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
+	$(PYTHON) -m piptools compile -q --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml

@@ -1,0 +1,158 @@
+"""The settings of /etc/avisiod/avisiod.yaml: one class a section, every key with its unit and default."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+PortRange = Annotated[tuple[int, int], Meta(description="first and last UDP port, both included")]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A section of the file: immutable, unknown keys refused."""
+
+
+class Site(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The establishment."""
+
+    name: str = "Établissement"
+    language: str = "fr"
+    """Language of prompts and of pages whose reader has not chosen one."""
+    time_zone: str = "Europe/Paris"
+
+
+class Calls(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The rules of a call's time."""
+
+    limit_s: Seconds = 1200.0
+    """Longest time connected; counted from the moment media first flows both ways."""
+    warnings_s: tuple[float, ...] = (120.0, 30.0)
+    """Warn both parties when this much is left, longest first."""
+    code_valid_s: Seconds = 300.0
+    """A code lives this long from the moment the SMS was accepted."""
+    grace_s: Seconds = 60.0
+    """A relative who lost the connection may come back within this time."""
+    join_timeout_s: Seconds = 30.0
+    """ICE, DTLS and first media take at most this long, else the call waits again."""
+    capacity: Annotated[int, Meta(ge=1)] = 20
+    """Calls at once; a further one hears that all lines are busy."""
+
+
+class Sip(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The SIP worker; phones never reach it, only the edge does."""
+
+    address: str = "127.0.0.1"
+    port: Port = 5062
+    edge: tuple[str, ...] = ("127.0.0.1",)
+    """Addresses from which INVITE is accepted."""
+    session_expires_s: Annotated[int, Meta(ge=90)] = 1800
+    """Session timer (RFC 4028); we refresh ourselves."""
+
+
+class IceServer(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A STUN or TURN server given to browsers and used by our own gathering."""
+
+    urls: tuple[str, ...]
+    secret_file: str = ""
+    """coturn's static-auth-secret: time-limited credentials are made of it; empty for STUN."""
+
+
+class Media(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The media workers."""
+
+    workers: Annotated[int, Meta(ge=0)] = 0
+    """Processes; 0 means one per core."""
+    phone_address: str = "127.0.0.1"
+    """Address on the prison LAN, bound and announced to phones."""
+    phone_ports: PortRange = (30000, 30999)
+    outside_address: str = "127.0.0.1"
+    """Address bound for browsers."""
+    outside_announced: str = ""
+    """Public address announced to browsers where a 1:1 NAT stands before us; empty: outside_address."""
+    outside_ports: PortRange = (31000, 31999)
+    ice_servers: tuple[IceServer, ...] = ()
+    phone_silent_s: Seconds = 30.0
+    """A phone without RTP and RTCP for this long is lost."""
+    outside_silent_s: Seconds = 6.0
+    """A browser without RTP, RTCP and ICE consent for this long is interrupted."""
+    behind_nat: bool = False
+    """Phones stand behind NAT: lock to the first valid source instead of the address in their SDP."""
+    prompts_folder: str = ""
+    """The site's own WAV files, LANGUAGE/NAME.wav; they replace ours one by one."""
+
+
+class Recordings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Recordings on local disk."""
+
+    folder: str = "/var/lib/avisiod/recordings"
+    keep_free_bytes: Annotated[int, Meta(ge=0)] = 2_000_000_000
+    """Calls are refused, and running ones ended, when less is free."""
+
+
+class Portal(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The web pages of the relatives."""
+
+    address: str = "127.0.0.1"
+    port: Port = 8443
+    public_url: str = "https://localhost:8443"
+    """What relatives type; its host goes into the SMS."""
+    certificate_file: str = ""
+    key_file: str = ""
+    """Empty: plain HTTP, for a reverse proxy on this machine only."""
+    trusted_proxies: tuple[str, ...] = ()
+    """X-Forwarded-For is believed from these addresses only."""
+    charter_folder: str = ""
+    """The site's own charters, LANGUAGE.md; empty: ours."""
+    name: str = "Avisio"
+
+
+class Modem(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A GSM modem that sends the codes."""
+
+    device: str = ""
+    """Path of its serial port, best below /dev/serial/by-id; empty: none."""
+    baud: Annotated[int, Meta(ge=300)] = 115200
+    pin_file: str = ""
+    """File with the SIM's PIN; empty: none needed."""
+    reports: bool = True
+    """Ask the network for delivery reports."""
+
+
+class Store(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is kept."""
+
+    path: str = "/var/lib/avisiod/avisiod.db"
+    inventory_file: str = "/etc/avisiod/inventory.yaml"
+    """Phones and contacts."""
+    code_key_file: str = "/var/lib/avisiod/code.key"
+    """Key of the codes' hashes; made at first start, mode 0600."""
+
+
+class Metrics(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Prometheus and /health."""
+
+    address: str = "127.0.0.1"
+    port: Port = 9464
+
+
+class Log(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Logging to the journal, or to standard error where there is none."""
+
+    level: str = "INFO"
+
+
+class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole file."""
+
+    site: Site = Site()
+    calls: Calls = Calls()
+    sip: Sip = Sip()
+    media: Media = Media()
+    recordings: Recordings = Recordings()
+    portal: Portal = Portal()
+    modem: Modem = Modem()
+    store: Store = Store()
+    metrics: Metrics = Metrics()
+    log: Log = Log()

@@ -1,0 +1,1 @@
+"""SIP and media workers, and the typed boundary between them and control."""

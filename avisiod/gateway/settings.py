@@ -1,0 +1,30 @@
+"""What `Configure` carries to a worker, as JSON: its share of the configuration, nothing secret."""
+
+import msgspec
+
+
+class MediaWorkerSettings(msgspec.Struct, kw_only=True, frozen=True):
+    """What `Configure` carries to a media worker; its own share of the port ranges is already cut out."""
+
+    worker: int
+    phone_address: str
+    phone_ports: tuple[int, int]
+    outside_address: str
+    outside_announced: str
+    outside_ports: tuple[int, int]
+    phone_silent_s: float
+    outside_silent_s: float
+    behind_nat: bool
+    prompts_folder: str
+    keep_free_bytes: int
+    log_level: str
+
+
+class SipWorkerSettings(msgspec.Struct, kw_only=True, frozen=True):
+    """What `Configure` carries to the SIP worker."""
+
+    address: str
+    port: int
+    edge: tuple[str, ...]
+    session_expires_s: int
+    log_level: str

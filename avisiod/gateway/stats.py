@@ -1,0 +1,50 @@
+"""What a media worker tells of a call: counters, never events per packet."""
+
+import msgspec
+
+
+class StreamStats(msgspec.Struct, kw_only=True):
+    """One direction of one kind on one leg."""
+
+    packets: int = 0
+    bytes: int = 0
+    lost: int = 0
+    """Expected less received, or reported lost by the receiver (RFC 3550 A.3)."""
+    jitter_ms: float = 0.0
+    """Interarrival jitter (RFC 3550 A.8)."""
+    keyframes: int = 0
+
+
+class LegStats(msgspec.Struct, kw_only=True):
+    """One leg; `received` is what its sender sent us, `sent` what we sent it as its reports tell."""
+
+    audio_received: StreamStats = msgspec.field(default_factory=StreamStats)
+    video_received: StreamStats = msgspec.field(default_factory=StreamStats)
+    audio_sent: StreamStats = msgspec.field(default_factory=StreamStats)
+    video_sent: StreamStats = msgspec.field(default_factory=StreamStats)
+    round_trip_ms: float = 0.0
+    dropped_strangers: int = 0
+    """Datagrams from an address that is not the peer's."""
+    dropped_invalid: int = 0
+    """Not RTP, RTCP, STUN or DTLS, wrong payload type, or not authentic."""
+    pictures_asked: int = 0
+    """Keyframe requests sent to this leg's sender."""
+
+
+class RecorderStats(msgspec.Struct, kw_only=True):
+    """The recorder of one call."""
+
+    queued: int = 0
+    """Packets waiting for the writer."""
+    written_bytes: int = 0
+    frames: int = 0
+    gaps: int = 0
+
+
+class CallStats(msgspec.Struct, kw_only=True):
+    """One call."""
+
+    call: str
+    phone: LegStats
+    outside: LegStats
+    recorder: RecorderStats | None = None

@@ -1,0 +1,352 @@
+"""The boundary between control and its workers: one AMP command a class, which is also its documentation.
+
+Control spawns each worker with one end of a socketpair as file descriptor 3 and speaks AMP (twisted.protocols.amp)
+over it in both directions. Nothing secret is ever in an argv. A worker first receives `Configure`, then serves.
+Times are seconds of CLOCK_MONOTONIC, which all processes of a machine share. Every value is at most 65,535 bytes.
+When the socket closes, a SIP worker hangs up its calls and exits; a media worker lets running calls go on to
+their deadline, seals their recordings and exits: a lost control process never lengthens a call.
+"""
+
+from twisted.protocols import amp
+
+WORKER_FD = 3
+"""Number of the inherited socket in a worker."""
+
+
+class WorkerError(Exception):
+    """A worker could not do what was asked; nothing was changed. The text is for the log."""
+
+
+class OfferUnacceptable(WorkerError):
+    """An SDP that cannot be answered: nonsense, or nothing in common. The text names what and why."""
+
+
+class NoPorts(WorkerError):
+    """Every port of the configured range is taken."""
+
+
+class RecorderUnavailable(WorkerError):
+    """The recording could not be opened or went wrong; the text begins with `disk_full` or `io`."""
+
+
+class NotRecorded(WorkerError):
+    """A bridge was asked for on a line that must be recorded, while no recorder is writing."""
+
+
+class NoSuchCall(WorkerError):
+    """The call is not, or no longer, known to the worker."""
+
+
+_ERRORS: dict[type[Exception], bytes] = {
+    OfferUnacceptable: b"OFFER_UNACCEPTABLE",
+    NoPorts: b"NO_PORTS",
+    RecorderUnavailable: b"RECORDER_UNAVAILABLE",
+    NotRecorded: b"NOT_RECORDED",
+    NoSuchCall: b"NO_SUCH_CALL",
+    WorkerError: b"WORKER_ERROR",
+}
+
+
+class Configure(amp.Command):
+    """First command to every worker: its settings, JSON of `SipWorkerSettings` or `MediaWorkerSettings`."""
+
+    arguments = [(b"settings", amp.String())]
+    response = []
+    errors = _ERRORS
+
+
+class Ping(amp.Command):
+    """Answered at once from the worker's main loop; silence means that it hangs."""
+
+    arguments = []
+    response = []
+
+
+# Control to the SIP worker.
+
+
+class AnswerInvite(amp.Command):
+    """Answer an INVITE, or a re-INVITE that `Reoffer` announced, with 200 and this SDP."""
+
+    arguments = [(b"sip_call", amp.Unicode()), (b"answer", amp.Unicode())]
+    response = []
+    errors = _ERRORS
+
+
+class RejectInvite(amp.Command):
+    """Refuse an INVITE or re-INVITE with a final status of 300 to 699; a refused re-INVITE leaves the call up."""
+
+    arguments = [(b"sip_call", amp.Unicode()), (b"status", amp.Integer()), (b"reason", amp.Unicode())]
+    response = []
+    errors = _ERRORS
+
+
+class HangUp(amp.Command):
+    """End the dialogue: BYE, or a final status before the answer, with a Reason header (RFC 3326)."""
+
+    arguments = [(b"sip_call", amp.Unicode()), (b"status", amp.Integer()), (b"reason", amp.Unicode())]
+    response = []
+    errors = _ERRORS
+
+
+class AskPictureByInfo(amp.Command):
+    """Ask the phone for a keyframe by INFO application/media_control+xml (RFC 5168)."""
+
+    arguments = [(b"sip_call", amp.Unicode())]
+    response = []
+    errors = _ERRORS
+
+
+class Drain(amp.Command):
+    """Answer new INVITEs with 503 and Retry-After; leave running dialogues alone."""
+
+    arguments = []
+    response = []
+
+
+# The SIP worker to control.
+
+
+class Invited(amp.Command):
+    """An INVITE came from the edge. `sip_call` is made by the worker, unique for its life.
+
+    `phone` is the user that the edge authenticated, `number` the dialled digits as they came, `offer` the SDP
+    (empty when the phone sent none). Control answers with AnswerInvite, RejectInvite or HangUp.
+    """
+
+    arguments = [
+        (b"sip_call", amp.Unicode()),
+        (b"phone", amp.Unicode()),
+        (b"number", amp.Unicode()),
+        (b"offer", amp.Unicode()),
+    ]
+    response = []
+
+
+class Acknowledged(amp.Command):
+    """The ACK of our first 200 arrived: the dialogue stands."""
+
+    arguments = [(b"sip_call", amp.Unicode())]
+    response = []
+
+
+class Reoffer(amp.Command):
+    """A re-INVITE or UPDATE carries a new offer (hold, codec or address change); answer it with AnswerInvite."""
+
+    arguments = [(b"sip_call", amp.Unicode()), (b"offer", amp.Unicode())]
+    response = []
+
+
+class SipEnded(amp.Command):
+    """The dialogue is over and `sip_call` forgotten. `by`: `phone` (BYE, CANCEL), `us`, or `failure`."""
+
+    arguments = [(b"sip_call", amp.Unicode()), (b"by", amp.Unicode()), (b"status", amp.Integer())]
+    response = []
+
+
+class InfoDigit(amp.Command):
+    """A DTMF digit by INFO (application/dtmf-relay or application/dtmf). Never to be logged."""
+
+    arguments = [(b"sip_call", amp.Unicode()), (b"digit", amp.Unicode())]
+    response = []
+
+
+class PictureAskedByInfo(amp.Command):
+    """The phone asks for a keyframe by INFO (RFC 5168)."""
+
+    arguments = [(b"sip_call", amp.Unicode())]
+    response = []
+
+
+# Control to a media worker.
+
+
+class OpenCall(amp.Command):
+    """Bind ports for the phone, read its offer, answer it, and start to listen.
+
+    `confidential`: the worker then refuses OpenRecorder, now and later; otherwise it refuses Bridge while no
+    recorder writes. `language` is that of prompts and pictures. An empty offer asks for an offer of ours
+    (a late-offer INVITE); the phone's answer then comes by UpdatePhoneLeg.
+    """
+
+    arguments = [
+        (b"call", amp.Unicode()),
+        (b"offer", amp.Unicode()),
+        (b"confidential", amp.Boolean()),
+        (b"language", amp.Unicode()),
+    ]
+    response = [(b"answer", amp.Unicode())]
+    errors = _ERRORS
+
+
+class UpdatePhoneLeg(amp.Command):
+    """A new offer of the phone in a running call. Ports stay ours; the answer follows the offer's new facts."""
+
+    arguments = [(b"call", amp.Unicode()), (b"offer", amp.Unicode())]
+    response = [(b"answer", amp.Unicode())]
+    errors = _ERRORS
+
+
+class Present(amp.Command):
+    """Show a picture and play a prompt to the phone, in place of what the relative sends.
+
+    `prompt` and `picture` are names of the catalogue (gateway/prompts.py), empty for none. `repeat_s` > 0 plays the
+    prompt again after that many seconds of silence, until the next Present or Bridge. In a bridged call a prompt
+    without picture replaces only the relative's sound while it plays. PromptOver follows a prompt that is not
+    repeated.
+    """
+
+    arguments = [
+        (b"call", amp.Unicode()),
+        (b"prompt", amp.Unicode()),
+        (b"picture", amp.Unicode()),
+        (b"repeat_s", amp.Float()),
+    ]
+    response = []
+    errors = _ERRORS
+
+
+class OpenBrowserLeg(amp.Command):
+    """Answer the page's SDP offer with ICE and DTLS of ours and only the codecs that the phone speaks.
+
+    A leg of an older session of the same call is closed. `ice_servers` is JSON: `[{"urls", "username",
+    "credential"}]` with time-limited credentials.
+    """
+
+    arguments = [
+        (b"call", amp.Unicode()),
+        (b"session", amp.Unicode()),
+        (b"offer", amp.Unicode()),
+        (b"ice_servers", amp.String()),
+    ]
+    response = [(b"answer", amp.Unicode())]
+    errors = _ERRORS
+
+
+class AddCandidate(amp.Command):
+    """A trickled ICE candidate of the page (RFC 8838), `candidate:…`; empty means end of candidates."""
+
+    arguments = [(b"call", amp.Unicode()), (b"session", amp.Unicode()), (b"candidate", amp.Unicode())]
+    response = []
+    errors = _ERRORS
+
+
+class CloseBrowserLeg(amp.Command):
+    """Forget the page: the call waits or ends."""
+
+    arguments = [(b"call", amp.Unicode())]
+    response = []
+    errors = _ERRORS
+
+
+class OpenRecorder(amp.Command):
+    """Create the Matroska file at `path` + `.part` and write its header to disk; answered once it is there.
+
+    `facts` is JSON for the manifest: call, pseudonymous ids, start in UTC. RecorderUnavailable when it cannot be,
+    or when the call is confidential.
+    """
+
+    arguments = [(b"call", amp.Unicode()), (b"path", amp.Unicode()), (b"facts", amp.String())]
+    response = []
+    errors = _ERRORS
+
+
+class Bridge(amp.Command):
+    """Forward between the legs from now until `deadline`, at which the worker stops by itself."""
+
+    arguments = [(b"call", amp.Unicode()), (b"deadline", amp.Float())]
+    response = []
+    errors = _ERRORS
+
+
+class Unbridge(amp.Command):
+    """Stop forwarding now; legs and recorder stay."""
+
+    arguments = [(b"call", amp.Unicode())]
+    response = []
+    errors = _ERRORS
+
+
+class AskPicture(amp.Command):
+    """Ask a leg's sender for a keyframe: `leg` is `phone` or `outside`. Rate-limited by the worker."""
+
+    arguments = [(b"call", amp.Unicode()), (b"leg", amp.Unicode())]
+    response = []
+    errors = _ERRORS
+
+
+class CloseCall(amp.Command):
+    """Close both legs, seal the recording (fsync, rename, digest, manifest), forget the call.
+
+    `reason` goes into the manifest. `recording` is the manifest as JSON, empty where nothing was recorded.
+    """
+
+    arguments = [(b"call", amp.Unicode()), (b"reason", amp.Unicode())]
+    response = [(b"recording", amp.String())]
+    errors = _ERRORS
+
+
+# A media worker to control.
+
+
+class LegChanged(amp.Command):
+    """A leg's state: `leg` is `phone` or `outside`; `state` one of `flowing`, `silent`, `failed`.
+
+    `flowing`: authenticated media of every negotiated kind has come (for video: or none within 3 s of sound).
+    `silent`: neither RTP nor RTCP (outside: nor ICE consent, RFC 7675) for the configured time; `flowing` again
+    when it comes back. `failed`: ICE or DTLS gave up, or the page said goodbye. `session` is empty for the phone.
+    """
+
+    arguments = [
+        (b"call", amp.Unicode()),
+        (b"leg", amp.Unicode()),
+        (b"session", amp.Unicode()),
+        (b"state", amp.Unicode()),
+        (b"at", amp.Float()),
+    ]
+    response = []
+
+
+class PromptOver(amp.Command):
+    """A prompt that is not repeated has been played to its end."""
+
+    arguments = [(b"call", amp.Unicode()), (b"prompt", amp.Unicode())]
+    response = []
+
+
+class DeadlinePassed(amp.Command):
+    """The worker stopped forwarding at the deadline; `last_forwarded` is when the last packet left."""
+
+    arguments = [(b"call", amp.Unicode()), (b"last_forwarded", amp.Float())]
+    response = []
+
+
+class RecorderFailed(amp.Command):
+    """The recorder of a running call cannot write any more; the worker has already stopped forwarding.
+
+    `why` is `disk_full`, `io` or `overrun`.
+    """
+
+    arguments = [(b"call", amp.Unicode()), (b"why", amp.Unicode())]
+    response = []
+
+
+class RtpDigit(amp.Command):
+    """A DTMF digit by telephone-event (RFC 4733), once per key press. Never to be logged."""
+
+    arguments = [(b"call", amp.Unicode()), (b"digit", amp.Unicode())]
+    response = []
+
+
+class PhonePictureWanted(amp.Command):
+    """A keyframe of the phone is needed and the phone offers no RTCP feedback: control sends AskPictureByInfo."""
+
+    arguments = [(b"call", amp.Unicode())]
+    response = []
+
+
+class Stats(amp.Command):
+    """Counters of one call, every 5 s and at its end: JSON of `gateway.stats.CallStats`."""
+
+    arguments = [(b"call", amp.Unicode()), (b"stats", amp.String())]
+    response = []

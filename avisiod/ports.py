@@ -1,0 +1,146 @@
+"""What the switchboard needs of the world and what the world may ask of it: the seams between the rooms.
+
+Coroutines of the control process await Twisted Deferreds, never asyncio futures: AMP, Klein, autobahn, serial ports
+and threads all answer with Deferreds. asyncio is for the media workers, where aiortc lives.
+"""
+
+from collections.abc import Awaitable, Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from avisiod.calls.ids import CallId, ContactId, Number, PhoneId, SessionId
+from avisiod.calls.reasons import EndReason
+
+# The portal and the switchboard. The web room implements Page and calls Desk.
+
+
+class Acceptance(msgspec.Struct, frozen=True, kw_only=True):
+    """The charter as a relative accepted it: the proof that they were informed."""
+
+    language: str
+    version: str
+    digest: str
+    """SHA-256 of the very text that was shown, hex."""
+
+
+class Joined(msgspec.Struct, frozen=True, kw_only=True):
+    """The code was right. `token` brings the same relative back without a code; it is a secret."""
+
+    session: SessionId
+    token: str
+    limit_s: float
+    recorded: bool
+    ice_servers: tuple[dict[str, str | list[str]], ...] = ()
+
+
+class Rejected(msgspec.Struct, frozen=True, kw_only=True):
+    """The code or token opened nothing."""
+
+    why: Literal["wrong", "expired", "used", "throttled", "busy", "over"]
+    retry_after_s: float = 0.0
+    """With `throttled`: how long this address must wait."""
+    tries_left: int | None = None
+
+
+class Page(Protocol):
+    """One open page of a relative, as the switchboard sees it. Methods never raise and never block."""
+
+    def state(self, state: Literal["joining", "connected", "interrupted"], remaining_s: float | None) -> None:
+        """The call's state; `remaining_s` once the clock runs. Sent on change and every 10 s."""
+
+    def warning(self, remaining_s: float) -> None:
+        """So much is left."""
+
+    def ended(self, reason: EndReason, connected_s: float) -> None:
+        """The call is over; the page shows why and closes."""
+
+    def replaced(self) -> None:
+        """The same relative came back on another page; this one closes."""
+
+
+class Desk(Protocol):
+    """What a page may ask. Every answer comes from the server's own state; a page is never believed."""
+
+    def redeem(self, code: str, address: str, acceptance: Acceptance, page: Page) -> Awaitable[Joined | Rejected]:
+        """Spend a code. `address` is the relative's IP address, for the throttle only."""
+
+    def resume(self, token: str, address: str, page: Page) -> Awaitable[Joined | Rejected]:
+        """Come back to a call that waits, joins, is connected or interrupted."""
+
+    def offer(self, session: SessionId, sdp: str) -> Awaitable[str]:
+        """Answer the page's SDP offer. ValueError with a plain reason where it cannot be answered."""
+
+    def candidate(self, session: SessionId, candidate: str) -> None:
+        """A trickled ICE candidate; empty for the end. A stale session is ignored."""
+
+    def hang_up(self, session: SessionId) -> None:
+        """The relative ends the call."""
+
+    def gone(self, session: SessionId) -> None:
+        """The page's connection closed without a word."""
+
+
+# SMS.
+
+
+class Sms(msgspec.Struct, frozen=True, kw_only=True):
+    """One message to send while it is worth sending."""
+
+    id: str
+    number: Number
+    text: str
+    valid_s: float
+    """Not to be delivered later than this."""
+    give_up_at: float
+    """Monotonic; after it no further try is made."""
+
+
+class SmsFailed(Exception):
+    """No route could hand the message over; the text says why, without number or code."""
+
+
+class SmsRoute(Protocol):
+    """A way to send: a modem, a provider."""
+
+    def send(self, sms: Sms) -> Awaitable[None]:
+        """Done when the network has accepted the message. SmsFailed when it has not and will not."""
+
+
+# Calls on the media and SIP side: `gateway.workers` implements these over AMP.
+
+
+class Recording(msgspec.Struct, frozen=True, kw_only=True):
+    """A sealed recording as the store keeps it; times in UTC, ISO 8601."""
+
+    call: CallId
+    path: str
+    bytes: int
+    sha256: str
+    duration_s: float
+    truncated: bool
+    manifest: str
+
+
+# The inventory.
+
+
+class Phone(msgspec.Struct, frozen=True, kw_only=True):
+    """A SIP video phone."""
+
+    id: PhoneId
+    cell: str = ""
+    ha1: str
+    """MD5 of user:realm:password (RFC 7616 section 3.4.2); the password itself is never kept."""
+    language: str = "fr"
+
+
+class Contact(msgspec.Struct, frozen=True, kw_only=True):
+    """An authorised outside person."""
+
+    id: ContactId
+    number: Number
+    confidential: bool = False
+    """The law protects the line: never recorded, never watched."""
+    phones: Sequence[PhoneId] = ()
+    """Phones that may call; empty: every phone."""

@@ -1,0 +1,1 @@
+"""What is kept: calls, their journal, invitations, acceptances, recordings, phones, contacts."""
