@@ -2,6 +2,7 @@
 # make test   sets everything up and runs the whole suite
 # make check  lint, types, contracts and unit tests, in under a minute
 # make bench  measures what docs/benchmarks.md states
+export PYTHONPATH := $(CURDIR)
 PYTHON = .venv/bin/python
 
 .PHONY: setup demo test check lint bench lock media

@@ -38,16 +38,23 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     """The code or token opened nothing."""
 
     why: Literal["wrong", "expired", "used", "throttled", "busy", "over"]
+    """`busy`: something failed on our side, try again; `over`: the call has ended or the invitation is void."""
     retry_after_s: float = 0.0
-    """With `throttled`: how long this address must wait."""
+    """With `throttled`: how long this address must wait; a typed address may be told to open the link in the SMS."""
     tries_left: int | None = None
+    """With `wrong` on a linked page: tries before the invitation is void."""
 
 
 class Page(Protocol):
     """One open page of a relative, as the switchboard sees it. Methods never raise and never block."""
 
-    def state(self, state: Literal["joining", "connected", "interrupted"], remaining_s: float | None) -> None:
-        """The call's state; `remaining_s` once the clock runs. Sent on change and every 10 s."""
+    def state(
+        self, state: Literal["waiting", "joining", "connected", "interrupted"], remaining_s: float | None
+    ) -> None:
+        """The call's state; `remaining_s` once the clock runs. Sent on change and every 10 s.
+
+        `waiting` after `joining`: media could not be had; the page may `resume` while its token opens something.
+        """
 
     def warning(self, remaining_s: float) -> None:
         """So much is left."""
@@ -62,8 +69,16 @@ class Page(Protocol):
 class Desk(Protocol):
     """What a page may ask. Every answer comes from the server's own state; a page is never believed."""
 
-    def redeem(self, code: str, address: str, acceptance: Acceptance, page: Page) -> Awaitable[Joined | Rejected]:
-        """Spend a code. `address` is the relative's IP address, for the throttle only."""
+    def redeem(
+        self, code: str, link: str, address: str, acceptance: Acceptance, page: Page
+    ) -> Awaitable[Joined | Rejected]:
+        """Spend a code. `address` is the relative's IP address, for the throttle only.
+
+        The SMS carries the portal's address as `https://HOST/LINK`, LINK being five characters of
+        `calls.invitation.LINK_ALPHABET`: such a page passes it on as `link`, a page whose address was typed by hand
+        passes an empty one. It names the invitation, so that a flood of guesses cannot lock out who holds the SMS
+        (calls/throttle.py). A link is nearly as secret as a code: never logged, not in a Referer, not in a title.
+        """
 
     def resume(self, token: str, address: str, page: Page) -> Awaitable[Joined | Rejected]:
         """Come back to a call that waits, joins, is connected or interrupted."""

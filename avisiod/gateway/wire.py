@@ -275,10 +275,21 @@ class AskPicture(amp.Command):
     errors = _ERRORS
 
 
-class CloseCall(amp.Command):
-    """Close both legs, seal the recording (fsync, rename, digest, manifest), forget the call.
+class SealRecording(amp.Command):
+    """Stop recording for good and seal the file (fsync, rename, digest, manifest); the legs stay for a farewell.
 
     `reason` goes into the manifest. `recording` is the manifest as JSON, empty where nothing was recorded.
+    """
+
+    arguments = [(b"call", amp.Unicode()), (b"reason", amp.Unicode())]
+    response = [(b"recording", amp.String())]
+    errors = _ERRORS
+
+
+class CloseCall(amp.Command):
+    """Close both legs, seal the recording where SealRecording has not, forget the call.
+
+    `reason` and `recording` as in SealRecording; `recording` is empty where it was sealed before.
     """
 
     arguments = [(b"call", amp.Unicode()), (b"reason", amp.Unicode())]

@@ -1,0 +1,81 @@
+"""A call as the rules know it."""
+
+import dataclasses
+import enum
+
+from avisiod.calls.ids import CallId, ContactId, PhoneId, SessionId
+from avisiod.calls.limits import warnings_within
+from avisiod.calls.reasons import EndReason
+
+
+class State(enum.StrEnum):
+    """Where a call stands."""
+
+    DIALLED = "dialled"
+    REFUSED = "refused"
+    INVITING = "inviting"
+    WAITING = "waiting"
+    JOINING = "joining"
+    CONNECTED = "connected"
+    INTERRUPTED = "interrupted"
+    ENDED = "ended"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """The site's settings for one call, in seconds."""
+
+    warnings_s: tuple[float, ...] = (120.0, 30.0)
+    code_valid_s: float = 300.0
+    sms_within_s: float = 60.0
+    """The SMS must be accepted by the network within this time of dialling."""
+    grace_s: float = 60.0
+    join_timeout_s: float = 30.0
+    farewell_s: float = 15.0
+    """The phone is hung up at the latest so long after the end, its last prompt heard or not."""
+    waiting_prompt_s: float = 20.0
+    """Pause between two waiting prompts."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """All that the rules know of one call. Instants are monotonic seconds."""
+
+    id: CallId
+    phone: PhoneId
+    dialled_at: float
+    times: Times = Times()
+    contact: ContactId | None = None
+    state: State = State.DIALLED
+    limit_s: float = 0.0
+    confidential: bool = False
+    answered: bool = False
+    """The INVITE has got its 200."""
+    invited: bool = False
+    """A code is out and neither spent nor void."""
+    recorder_asked: bool = False
+    recording: bool = False
+    session: SessionId | None = None
+    """The page that has joined last."""
+    phone_flows: bool = False
+    outside_flows: bool = False
+    bridged: bool = False
+    sms_due: float | None = None
+    code_expires: float | None = None
+    join_due: float | None = None
+    grace_until: float | None = None
+    farewell_until: float | None = None
+    connected_at: float | None = None
+    """First time that media flowed both ways."""
+    deadline: float | None = None
+    warnings_given: int = 0
+    flowing_since: float | None = None
+    connected_s: float = 0.0
+    """Time in which both could see and hear each other, up to `flowing_since`."""
+    reason: EndReason | None = None
+    ended_at: float | None = None
+
+    @property
+    def warnings_s(self) -> tuple[float, ...]:
+        """The warnings of this call, longest first."""
+        return warnings_within(self.times.warnings_s, self.limit_s)

@@ -1,0 +1,343 @@
+"""The call table keeps its promises, whatever the order of events."""
+
+import dataclasses
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from avisiod.calls import commands as do
+from avisiod.calls import events as ev
+from avisiod.calls.call import Call, State, Times
+from avisiod.calls.ids import CallId, PhoneId, SessionId
+from avisiod.calls.reasons import EndReason
+from avisiod.calls.table import SPOKEN_REFUSALS, TABLE, UnexpectedEvent, advance, due
+
+LIMIT = 1200.0
+
+
+def dialled() -> Call:
+    return Call(id=CallId("c"), phone=PhoneId("cell1"), dialled_at=0.0, times=Times())
+
+
+def play(call: Call, *events: ev.Event) -> tuple[Call, list[do.Command]]:
+    """Advance through events, firing what time alone brings in between."""
+    commands: list[do.Command] = []
+    for event in events:
+        while (timed := due(call)) is not None and timed[0] <= event.at:
+            call, more = advance(call, timed[1])
+            commands += more
+        call, more = advance(call, event)
+        commands += more
+    return call, commands
+
+
+S1, S2 = SessionId("s1"), SessionId("s2")
+TO_WAITING = (
+    ev.Granted(0, LIMIT, confidential=False),
+    ev.PhoneAnswered(1),
+    ev.LegFlowing(1, "phone"),
+    ev.SmsAccepted(3),
+)
+TO_CONNECTED = (*TO_WAITING, ev.CodeAccepted(10, S1), ev.RecorderOpened(11), ev.LegFlowing(12, "outside", S1))
+
+
+def connected() -> Call:
+    return play(dialled(), *TO_CONNECTED)[0]
+
+
+def test_a_call_goes_from_dialling_to_its_limit() -> None:
+    call, commands = play(dialled(), *TO_CONNECTED)
+    assert call.state is State.CONNECTED
+    assert call.deadline == 12 + LIMIT
+    assert [type(c) for c in commands] == [
+        do.AnswerPhone,
+        do.Present,
+        do.SendInvitation,
+        do.OpenRecorder,
+        do.Present,
+        do.TellPage,
+        do.Bridge,
+        do.TellPage,
+    ]
+    call, commands = play(call, ev.StaffEnded(5000))
+    assert call.reason is EndReason.LIMIT_REACHED
+    assert call.ended_at == 12 + LIMIT
+    assert call.connected_s == LIMIT
+    assert [c.remaining_s for c in commands if isinstance(c, do.Warn)] == [120, 30]
+
+
+def test_the_code_lives_five_minutes_from_the_moment_the_sms_was_accepted() -> None:
+    call, _ = play(dialled(), *TO_WAITING)
+    assert due(call) == (303.0, ev.CodeExpired(303.0))
+    call, _ = play(call, ev.FarewellOver(400))
+    assert call.reason is EndReason.CODE_EXPIRED
+
+
+def test_a_recorded_line_is_not_bridged_before_its_recorder_writes() -> None:
+    call, commands = play(dialled(), *TO_WAITING, ev.CodeAccepted(10, S1), ev.LegFlowing(11, "outside", S1))
+    assert call.state is State.JOINING
+    assert not any(isinstance(c, do.Bridge) for c in commands)
+    call, commands = play(call, ev.RecorderOpened(12))
+    assert call.state is State.CONNECTED
+    assert do.Bridge(12 + LIMIT) in commands
+
+
+def test_a_confidential_line_is_bridged_and_no_recorder_is_ever_opened() -> None:
+    call, commands = play(
+        dialled(),
+        ev.Granted(0, LIMIT, confidential=True),
+        *TO_WAITING[1:],
+        ev.CodeAccepted(10, S1),
+        ev.LegFlowing(11, "outside", S1),
+    )
+    assert call.state is State.CONNECTED
+    assert not any(isinstance(c, do.OpenRecorder) for c in commands)
+
+
+def test_a_relative_who_is_lost_may_come_back_and_the_clock_has_run_on() -> None:
+    call, commands = play(connected(), ev.LegSilent(100, "outside", S1))
+    assert call.state is State.INTERRUPTED
+    assert commands[0] == do.Unbridge()
+    call, commands = play(call, ev.CameBack(120, S2), ev.LegFlowing(125, "outside", S2))
+    assert call.state is State.CONNECTED
+    assert do.Bridge(12 + LIMIT) in commands
+    call, _ = play(call, ev.RelativeHungUp(200, S2))
+    assert call.reason is EndReason.RELATIVE_HUNG_UP
+    assert call.connected_s == (100 - 12) + (200 - 125)
+
+
+def test_a_relative_who_stays_away_ends_the_call() -> None:
+    call, _ = play(connected(), ev.LegSilent(100, "outside", S1), ev.FarewellOver(170))
+    assert call.reason is EndReason.RELATIVE_LOST
+    assert call.ended_at == 160
+    assert call.connected_s == 88
+
+
+def test_a_page_that_was_replaced_can_no_longer_do_anything() -> None:
+    call, _ = play(connected(), ev.CameBack(50, S2), ev.LegFlowing(51, "outside", S2))
+    for event in (ev.RelativeHungUp(60, S1), ev.LegFailed(60, "outside", S1), ev.LegSilent(60, "outside", S1)):
+        assert advance(call, event) == (call, ())
+
+
+def test_a_failed_join_waits_again_while_the_code_would_have_lived() -> None:
+    call, commands = play(dialled(), *TO_WAITING, ev.CodeAccepted(10, S1), ev.LegFailed(20, "outside", S1))
+    assert call.state is State.WAITING
+    assert do.CloseOutsideLeg() in commands
+    again, commands = play(call, ev.RecorderOpened(21), ev.CameBack(30, S2))
+    assert again.state is State.JOINING
+    assert not any(isinstance(c, do.OpenRecorder) for c in commands), "the recorder is asked for once"
+    ended, _ = play(call, ev.FarewellOver(304))
+    assert ended.reason is EndReason.JOIN_FAILED
+
+
+def test_a_join_that_times_out_after_the_code_would_have_expired_ends_as_failed() -> None:
+    call, _ = play(dialled(), *TO_WAITING, ev.CodeAccepted(300, S1), ev.FarewellOver(331))
+    assert call.reason is EndReason.JOIN_FAILED
+
+
+def test_nobody_comes_back_to_a_call_that_nobody_joined() -> None:
+    call, _ = play(dialled(), *TO_WAITING)
+    with pytest.raises(UnexpectedEvent):
+        advance(call, ev.CameBack(20, S1))
+
+
+@pytest.mark.parametrize("reason", sorted(SPOKEN_REFUSALS, key=lambda r: r.value))
+def test_the_detainee_hears_why_a_call_is_refused(reason: EndReason) -> None:
+    call, commands = play(dialled(), ev.Refused(0, reason), ev.PhoneAnswered(1))
+    assert commands == [do.AnswerPhone(), do.SayFarewell(reason)]
+    call, commands = play(call, ev.FarewellOver(5))
+    assert (call.state, call.reason) == (State.ENDED, reason)
+    assert commands == [do.HangUpPhone(reason), do.CloseMedia(reason)]
+
+
+def test_an_unknown_phone_is_refused_without_being_answered() -> None:
+    call, commands = play(dialled(), ev.Refused(0, EndReason.UNKNOWN_PHONE))
+    assert call.state is State.ENDED
+    assert commands == [do.RejectPhone(EndReason.UNKNOWN_PHONE), do.CloseMedia(EndReason.UNKNOWN_PHONE)]
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (ev.PhoneHungUp(20), EndReason.DETAINEE_HUNG_UP),
+        (ev.StaffEnded(20), EndReason.STAFF_ENDED),
+        (ev.MediaLost(20), EndReason.MEDIA_FAILED),
+        (ev.PhoneFailed(20), EndReason.SIP_FAILED),
+        (ev.LegSilent(20, "phone"), EndReason.PHONE_LOST),
+        (ev.RecorderBroke(20, EndReason.DISK_FULL), EndReason.DISK_FULL),
+        (ev.ServiceStopping(20), EndReason.SERVICE_STOPPING),
+        (ev.RelativeHungUp(20, S1), EndReason.RELATIVE_HUNG_UP),
+    ],
+)
+def test_each_end_of_a_connected_call_has_its_reason_seals_the_recording_and_stops_the_bridge(
+    event: ev.Event, reason: EndReason
+) -> None:
+    call, commands = play(connected(), event)
+    assert (call.state, call.reason, call.ended_at) == (State.ENDED, reason, 20)
+    assert call.connected_s == 8
+    assert commands[0] == do.Unbridge()
+    assert do.SealRecording(reason) in commands
+    assert do.TellPageEnd(reason) in commands
+
+
+def test_an_event_that_is_not_listed_raises_and_changes_nothing() -> None:
+    call = dialled()
+    with pytest.raises(UnexpectedEvent, match="SmsAccepted does not belong to a call that is dialled"):
+        advance(call, ev.SmsAccepted(1))
+    assert call == dialled()
+
+
+def test_a_page_is_told_nothing_when_nobody_joined() -> None:
+    _, commands = play(dialled(), *TO_WAITING, ev.PhoneHungUp(20))
+    assert do.CancelInvitation() in commands
+    assert not any(isinstance(c, do.TellPageEnd) for c in commands)
+
+
+def test_every_rule_of_the_table_leaves_ended_alone() -> None:
+    for (state, _), entry in TABLE.items():
+        if state is State.ENDED:
+            assert entry.targets == (State.ENDED,)
+
+
+def test_everything_that_may_be_under_way_is_listed_for_an_ended_call() -> None:
+    kinds = {event for _, event in TABLE}
+    first = {ev.Granted, ev.Refused, ev.CodeAccepted}
+    assert kinds - {event for state, event in TABLE if state is State.ENDED} == first
+
+
+EVENTS = st.one_of(
+    st.builds(ev.Granted, at=st.just(0.0), limit_s=st.floats(20, 2000), confidential=st.booleans()),
+    st.builds(ev.Refused, at=st.just(0.0), reason=st.sampled_from(EndReason)),
+    st.builds(ev.PhoneUnanswerable, at=st.just(0.0), reason=st.sampled_from(EndReason)),
+    st.builds(ev.RecorderBroke, at=st.just(0.0), reason=st.sampled_from(EndReason)),
+    *[
+        st.builds(kind, at=st.just(0.0))
+        for kind in (
+            ev.PhoneAnswered,
+            ev.SmsAccepted,
+            ev.SmsUnsendable,
+            ev.CodeExpired,
+            ev.CodeVoided,
+            ev.JoinTimedOut,
+            ev.RecorderOpened,
+            ev.DeadlineReached,
+            ev.GraceOver,
+            ev.PhoneHungUp,
+            ev.PhoneFailed,
+            ev.StaffEnded,
+            ev.MediaLost,
+            ev.ServiceStopping,
+            ev.FarewellOver,
+        )
+    ],
+    *[
+        st.builds(kind, at=st.just(0.0), session=st.sampled_from([S1, S2]))
+        for kind in (ev.CodeAccepted, ev.CameBack, ev.RelativeHungUp)
+    ],
+    *[
+        st.builds(
+            kind, at=st.just(0.0), leg=st.sampled_from(["phone", "outside"]), session=st.sampled_from([None, S1, S2])
+        )
+        for kind in (ev.LegFlowing, ev.LegSilent, ev.LegFailed)
+    ],
+)
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Throws any event at a call at any time and keeps the books of what the commands would have done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.call = dialled()
+        self.now = 0.0
+        self.recorder_open = False
+        self.bridged_until: float | None = None
+        self.ends = 0
+        self.sealed = 0
+        self.opened = 0
+        self.hung_up = 0
+
+    def take(self, event: ev.Event) -> None:
+        before = self.call
+        try:
+            self.call, commands = advance(before, event)
+        except UnexpectedEvent:
+            assert self.call is before
+            return
+        if before.state is not State.ENDED:
+            listed = TABLE.get((before.state, type(event)))
+            late = before.deadline is not None and event.at >= before.deadline
+            untouched = self.call is before
+            assert late or untouched or (listed is not None and self.call.state in listed.targets)
+            self.ends += self.call.state is State.ENDED
+        if isinstance(event, ev.RecorderOpened) and self.call.recording:
+            self.recorder_open = True
+        for command in commands:
+            if isinstance(command, do.Bridge):
+                assert self.recorder_open or self.call.confidential
+                assert event.at < command.deadline
+                self.bridged_until = command.deadline
+            elif isinstance(command, do.Unbridge):
+                self.bridged_until = None
+            elif isinstance(command, do.OpenRecorder):
+                assert not self.call.confidential
+                self.opened += 1
+            elif isinstance(command, do.SealRecording):
+                self.recorder_open = False
+            elif isinstance(command, do.HangUpPhone | do.RejectPhone):
+                self.hung_up += 1
+
+    @rule(after=st.sampled_from([0.0, 0.5, 5.0, 29.0, 61.0, 299.0, 2001.0]), event=EVENTS)
+    def anything(self, after: float, event: ev.Event) -> None:
+        self.now += after
+        self.take(dataclasses.replace(event, at=self.now))
+
+    @rule(event=st.sampled_from([*TO_CONNECTED, ev.LegSilent(0, "outside", S1), ev.CameBack(0, S1)]))
+    def on_the_way(self, event: ev.Event) -> None:
+        self.now += 0.1
+        self.take(dataclasses.replace(event, at=self.now))
+
+    @precondition(lambda self: due(self.call) is not None)
+    @rule(late=st.floats(0, 3))
+    def time_passes(self, late: float) -> None:
+        timed = due(self.call)
+        assert timed is not None
+        self.now = max(self.now, timed[0] + late)
+        self.take(dataclasses.replace(timed[1], at=self.now))
+
+    @invariant()
+    def bridged_only_while_connected_and_before_the_deadline(self) -> None:
+        assert (self.bridged_until is not None) == self.call.bridged
+        if self.call.bridged:
+            assert self.call.state is State.CONNECTED
+            assert self.call.confidential or self.call.recording
+            assert self.bridged_until == self.call.deadline
+
+    @invariant()
+    def ends_once_with_a_reason(self) -> None:
+        assert self.ends <= 1
+        assert (self.call.state is State.ENDED) == (self.ends == 1)
+        if self.call.state is State.ENDED:
+            assert self.call.reason is not None
+            assert self.call.ended_at is not None
+
+    @invariant()
+    def connected_time_never_exceeds_the_limit(self) -> None:
+        assert 0.0 <= self.call.connected_s <= self.call.limit_s
+
+    @invariant()
+    def at_most_one_recorder(self) -> None:
+        assert self.opened <= 1
+        assert not (self.call.confidential and self.recorder_open)
+
+    @invariant()
+    def something_is_always_due_until_the_phone_is_hung_up(self) -> None:
+        if self.call.state in (State.DIALLED, State.ENDED):
+            return
+        assert due(self.call) is not None
+
+
+AnyOrder.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+TestAnyOrder = AnyOrder.TestCase
