@@ -76,8 +76,14 @@ class Leg(Protocol):
 
     lines: dict[Kind, MediaLine]
     """What was agreed; a kind that the peer refused is missing."""
-    dropped_strangers: int
-    dropped_invalid: int
+
+    @property
+    def dropped_strangers(self) -> int:
+        """Datagrams from an address that is not the peer's."""
+
+    @property
+    def dropped_invalid(self) -> int:
+        """Not RTP, RTCP, STUN or DTLS, wrong payload type, or not authentic."""
 
     def send_rtp(self, kind: Kind, packet: bytes | bytearray | memoryview) -> None:
         """Send one RTP packet now; silently nothing when the leg is not connected. Never blocks, never raises."""

@@ -1,0 +1,301 @@
+"""ICE, DTLS and SRTP of aioice, aiortc and pylibsrtp, opened up just as far as a relay needs.
+
+This is the one module that touches members of those libraries that begin with an underscore;
+tests/gateway/test_ortc_pins.py holds every one of them in place. What is different from the libraries' own behaviour:
+
+- local sockets come from the caller (port range, address), and are read and written without asyncio transports;
+- what does not come from a pair that ICE has validated is dropped before DTLS sees it (RFC 8827 section 6.5);
+- SRTP goes straight between the caller and libsrtp, in packets of up to 2,048 bytes, with no task and no queue.
+"""
+
+import asyncio
+import collections
+import socket
+import struct
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aioice import Candidate, Connection
+from aioice.candidate import candidate_foundation, candidate_priority
+from aioice.ice import CandidatePair, StunProtocol, relayed_candidate, server_reflexive_candidate
+from aiortc import RTCCertificate, RTCDtlsParameters, RTCDtlsTransport, RTCIceGatherer, RTCIceServer, RTCIceTransport
+from aiortc.rtcicetransport import connection_kwargs
+from pylibsrtp import Session
+from pylibsrtp._binding import ffi, lib
+
+from avisiod.gateway.datagram_socket import DATAGRAM_BYTES, DatagramSocket
+
+SRTP_TRAILER_BYTES = 148
+"""Most that SRTP or SRTCP adds to a packet: tag, key identifier, index."""
+
+SERVERS_TIMEOUT_S = 1.0
+"""STUN and TURN servers that do not answer by then are left out: the answer waits for them."""
+
+HELD_PACKETS = 64
+"""Media that overtakes the end of the DTLS handshake; the first keyframe must not be lost."""
+
+DTLS_BACKLOG = 32
+
+Address = tuple[str, int]
+
+
+class GuardedProtocol(StunProtocol):
+    """One local socket of an IceConnection: tells STUN, DTLS and SRTP apart (RFC 7983), strangers from the peer."""
+
+    receiver: "IceConnection"
+
+    def __init__(self, receiver: "IceConnection") -> None:
+        super().__init__(receiver)
+        self.valid: set[Address] = set()
+
+    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        """Sort one datagram."""
+        if len(addr) > 2:
+            addr = addr[:2]
+        first = data[0] if data else 255
+        if addr in self.valid:
+            if 127 < first < 192:  # type: ignore[operator]
+                self.receiver.media(data)  # type: ignore[arg-type]
+                return
+            if 19 < first < 64:  # type: ignore[operator]
+                self.receiver.handshake(data)  # type: ignore[arg-type]
+                return
+        if first > 3:  # type: ignore[operator]
+            self.receiver.dropped_strangers += 1
+            return
+        try:
+            super().datagram_received(data, addr)
+        except (ValueError, KeyError, IndexError, struct.error):
+            # Attributes of the wrong length, or missing from a request that is otherwise good.
+            self.receiver.dropped_invalid += 1
+
+
+class IceConnection(Connection):
+    """One ICE component with sockets of ours; knows which addresses are validated and which pair is nominated."""
+
+    def __init__(self, bind: Callable[[], socket.socket], announced: str, **options: Any) -> None:
+        super().__init__(ice_controlling=False, **options)
+        self.dropped_strangers = 0
+        self.dropped_invalid = 0
+        self.heard = 0.0
+        """When the peer's last authentic check came."""
+        self.media: Callable[[bytes], None] = self._hold
+        """Gets every datagram that looks like SRTP or SRTCP and comes from a validated pair."""
+        self.send_now: Callable[[Any], None] | None = None
+        """Sends to the nominated pair; None until there is one."""
+        self._bind = bind
+        self._announced = announced
+        self._held: collections.deque[bytes] = collections.deque(maxlen=HELD_PACKETS)
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+
+    def release(self, media: Callable[[bytes], None]) -> None:
+        """From now on, and for what was held: hand media to `media`."""
+        self.media = media
+        while self._held:
+            media(self._held.popleft())
+
+    def handshake(self, data: bytes) -> None:
+        """A DTLS record from a validated pair."""
+        if self._queue.qsize() < DTLS_BACKLOG:
+            self._queue.put_nowait((data, 1))
+
+    def data_received(self, data: bytes, component: int) -> None:  # noqa: ARG002 - of Connection
+        """What began like STUN and is none; in the library it would go to DTLS."""
+        self.dropped_invalid += 1
+
+    def respond_error(self, request: Any, addr: Address, protocol: StunProtocol, error_code: tuple[int, str]) -> None:
+        """Count the requests of those who do not know our password, then answer as RFC 8445 section 7.3 wants."""
+        if error_code[0] in (400, 401):
+            self.dropped_strangers += 1
+        super().respond_error(request, addr, protocol, error_code)
+
+    def check_incoming(self, message: Any, addr: Address, protocol: StunProtocol) -> None:
+        """An authentic check of the peer: consent is alive (RFC 7675)."""
+        self.heard = time.monotonic()
+        super().check_incoming(message, addr, protocol)
+
+    def check_state(self, pair: CandidatePair, state: CandidatePair.State) -> None:
+        """A pair whose check succeeded is validated; its address may speak DTLS."""
+        super().check_state(pair, state)
+        protocol = pair.protocol
+        if isinstance(protocol, GuardedProtocol):
+            if state == CandidatePair.State.SUCCEEDED:
+                protocol.valid.add(pair.remote_addr)
+            else:
+                protocol.valid.discard(pair.remote_addr)
+
+    def check_complete(self, pair: CandidatePair) -> None:
+        """Follow the pair that the peer nominates, also when it moves to another one later."""
+        super().check_complete(pair)
+        nominated = self._nominated.get(1)
+        if nominated is not None:
+            self.send_now = _sender(nominated.protocol.transport, nominated.remote_addr)
+
+    async def get_component_candidates(
+        self,
+        component: int,
+        addresses: list[str],  # noqa: ARG002 - of Connection
+        timeout: int = 5,  # noqa: ARG002, ASYNC109 - of Connection
+    ) -> list[Candidate]:
+        """One host candidate on our own socket, and what STUN and TURN servers give within a second.
+
+        What `bind` raises comes through.
+        """
+        protocol = GuardedProtocol(self)
+        transport = DatagramSocket(
+            asyncio.get_running_loop(), self._bind(), protocol.datagram_received, protocol.connection_lost
+        )
+        protocol.connection_made(transport)
+        self._protocols.append(protocol)
+        host, port = transport.get_extra_info("sockname")[:2]
+        host = self._announced or host
+        protocol.local_candidate = _host_candidate(component, host, port)
+        candidates = [protocol.local_candidate]
+        for candidate, relay in await self._ask_servers(component, protocol):
+            candidates.append(candidate)
+            if relay is not None:
+                self._protocols.append(relay)
+        return candidates
+
+    async def _ask_servers(
+        self, component: int, protocol: StunProtocol
+    ) -> list[tuple[Candidate, StunProtocol | None]]:
+        asked: list[asyncio.Task[tuple[Candidate, StunProtocol | None]]] = []
+        if self.stun_server and not self._announced:
+            asked.append(asyncio.ensure_future(server_reflexive_candidate(protocol, self.stun_server)))
+        if self.turn_server:
+            relayed = relayed_candidate(
+                component=component,
+                hide_related_address=True,
+                protocol_factory=lambda: GuardedProtocol(self),
+                turn_server=self.turn_server,
+                turn_username=self.turn_username,
+                turn_password=self.turn_password,
+                turn_ssl=self.turn_ssl,
+                turn_transport=self.turn_transport,
+            )
+            asked.append(asyncio.ensure_future(relayed))
+        if not asked:
+            return []
+        done, late = await asyncio.wait(asked, timeout=SERVERS_TIMEOUT_S)
+        for task in late:
+            task.cancel()
+        return [task.result() for task in asked if task in done and task.exception() is None]
+
+
+def _sender(transport: asyncio.DatagramTransport, address: Address) -> Callable[[Any], None]:
+    send = transport.sendto
+    if isinstance(transport, DatagramSocket):
+        return lambda data: send(data, address)
+    # A TURN transport sends later, from a task: the bytes must not be a view of a buffer that is used again.
+    return lambda data: send(bytes(data), address)
+
+
+def _host_candidate(component: int, host: str, port: int) -> Candidate:
+    return Candidate(
+        foundation=candidate_foundation("host", "udp", host),
+        component=component,
+        transport="udp",
+        priority=candidate_priority(component, "host"),
+        host=host,
+        port=port,
+        type="host",
+    )
+
+
+class IceGatherer(RTCIceGatherer):
+    """aiortc's gatherer around an IceConnection."""
+
+    def __init__(self, bind: Callable[[], socket.socket], announced: str, servers: Sequence[RTCIceServer]) -> None:
+        super().__init__(iceServers=[])
+        self.connection = IceConnection(bind, announced, **connection_kwargs(list(servers)))
+        self._connection = self.connection
+
+
+class DtlsServer(RTCDtlsTransport):
+    """DTLS in the passive role (RFC 5763 section 5), which a page that offers `actpass` leaves to us."""
+
+    def __init__(self, ice: RTCIceTransport, certificate: RTCCertificate) -> None:
+        super().__init__(ice, [certificate])
+        self._set_role("server")
+
+    async def establish(self, peer: RTCDtlsParameters) -> tuple["SrtpReceiver", "SrtpSender"]:
+        """Shake hands and check the peer's fingerprint. ConnectionError when either fails."""
+        if not peer.fingerprints:
+            raise ConnectionError("the page's SDP names no certificate fingerprint")
+        await self.start(peer)
+        if self.state != "connected":
+            raise ConnectionError("the DTLS handshake failed, or the certificate is not the one of the SDP")
+        return SrtpReceiver(self._rx_srtp), SrtpSender(self._tx_srtp)
+
+
+class _Srtp:
+    """One libsrtp session with a buffer of its own: pylibsrtp's ends at 1,500 bytes, short of what phones send."""
+
+    __slots__ = ("_buffer", "_context", "_length", "_session", "_view")
+
+    def __init__(self, session: Session) -> None:
+        self._session = session  # keeps the keys alive
+        self._context = session._srtp[0]
+        self._buffer = ffi.new("char[]", DATAGRAM_BYTES + SRTP_TRAILER_BYTES)
+        self._view = memoryview(ffi.buffer(self._buffer)).cast("B")
+        self._length = ffi.new("int *")
+
+
+class SrtpReceiver(_Srtp):
+    """Decrypts; None for what is not authentic or was seen before (RFC 3711 section 3.3)."""
+
+    __slots__ = ()
+
+    def rtp(self, data: bytes) -> bytes | None:
+        """One RTP packet."""
+        length = self._length
+        length[0] = size = len(data)
+        if size > DATAGRAM_BYTES:
+            return None
+        ffi.memmove(self._buffer, data, size)
+        if lib.srtp_unprotect(self._context, self._buffer, length):
+            return None
+        return self._view[: length[0]].tobytes()
+
+    def rtcp(self, data: bytes) -> bytes | None:
+        """One compound RTCP packet."""
+        length = self._length
+        length[0] = size = len(data)
+        if size > DATAGRAM_BYTES:
+            return None
+        ffi.memmove(self._buffer, data, size)
+        if lib.srtp_unprotect_rtcp(self._context, self._buffer, length):
+            return None
+        return self._view[: length[0]].tobytes()
+
+
+class SrtpSender(_Srtp):
+    """Encrypts; the result is valid until the next call. None for what cannot be sent."""
+
+    __slots__ = ()
+
+    def rtp(self, packet: bytes | bytearray | memoryview) -> memoryview | None:
+        """One RTP packet."""
+        length = self._length
+        length[0] = size = len(packet)
+        if size > DATAGRAM_BYTES:
+            return None
+        ffi.memmove(self._buffer, packet, size)
+        if lib.srtp_protect(self._context, self._buffer, length):
+            return None
+        return self._view[: length[0]]
+
+    def rtcp(self, packet: bytes) -> memoryview | None:
+        """One compound RTCP packet."""
+        length = self._length
+        length[0] = size = len(packet)
+        if size > DATAGRAM_BYTES:
+            return None
+        ffi.memmove(self._buffer, packet, size)
+        if lib.srtp_protect_rtcp(self._context, self._buffer, length):
+            return None
+        return self._view[: length[0]]

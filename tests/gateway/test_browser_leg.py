@@ -1,0 +1,203 @@
+"""The browser leg against a real WebRTC peer."""
+
+import asyncio
+import socket
+
+import pytest
+import pytest_twisted
+from aiortc import RTCCertificate
+from aiortc.rtcdtlstransport import SRTP_PROFILES
+from OpenSSL import SSL
+
+from avisiod.gateway.browser_leg import BrowserLeg
+from avisiod.gateway.leg import Kind
+from tests.gateway.webrtc_peer import Heard, Page, joined, outside, rtp, run, until
+
+RECEIVER_REPORT = bytes((0x80, 201, 0, 1)) + (7).to_bytes(4, "big")
+
+
+def _port(answer_candidate: str) -> int:
+    return int(answer_candidate.split()[5])
+
+
+def _client_hello() -> bytes:
+    context = RTCCertificate.generateCertificate()._create_ssl_context(srtp_profiles=SRTP_PROFILES)
+    connection = SSL.Connection(context)
+    connection.set_connect_state()
+    with pytest.raises(SSL.WantReadError):
+        connection.do_handshake()
+    return connection.bio_read(1500)
+
+
+@pytest_twisted.ensureDeferred
+async def test_media_flows_both_ways_through_ice_and_dtls(monkeypatch):
+    async def scenario():
+        heard = Heard()
+        page, leg = Page(monkeypatch), BrowserLeg(heard, outside(), [], {})
+        await joined(page, leg)
+        await until(lambda: heard.states == ["connected"])
+        await page.send(rtp(8))
+        await page.send(rtp(102, ssrc=8))
+        await page.send(rtp(126, sequence=2))
+        await page.send(RECEIVER_REPORT)
+        leg.send_rtp(Kind.AUDIO, rtp(8, ssrc=99))
+        leg.send_rtp(Kind.VIDEO, bytearray(rtp(102, ssrc=98, payload=bytes(1460))))
+        leg.send_rtcp(Kind.VIDEO, RECEIVER_REPORT)
+        await until(lambda: len(heard.packets) == 3 and heard.reports and len(page.dtls.packets) == 2, "all arrived")
+        await until(lambda: page.dtls.reports, "the report arrived")
+        await leg.close()
+        await leg.close()
+        await page.close()
+        assert heard.packets == [
+            (Kind.AUDIO, rtp(8)),
+            (Kind.VIDEO, rtp(102, ssrc=8)),
+            (Kind.AUDIO, rtp(126, sequence=2)),
+        ]
+        assert page.dtls.packets == [rtp(8, ssrc=99), rtp(102, ssrc=98, payload=bytes(1460))]
+        assert (leg.dropped_strangers, leg.dropped_invalid) == (0, 0)
+
+    await run(scenario())
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_strangers_client_hello_hurts_neither_before_nor_after_the_real_one(monkeypatch):
+    async def scenario():
+        heard = Heard()
+        page, leg = Page(monkeypatch), BrowserLeg(heard, outside(), [], {})
+        stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        hello = _client_hello()
+        offer = await page.offer()
+        answer = await leg.gather()
+        there = ("127.0.0.1", _port(answer.candidates[0]))
+        stranger.sendto(hello, there)
+        leg.start(offer, {})
+        await page.ice_to(answer)
+        stranger.sendto(hello, there)
+        await until(lambda: leg.dropped_strangers == 2, "both were counted")
+        await page.dtls_to(answer)
+        await until(lambda: heard.states == ["connected"])
+        stranger.sendto(hello, there)
+        stranger.sendto(rtp(8), there)
+        stranger.sendto(b"", there)
+        await until(lambda: leg.dropped_strangers == 5, "the late ones were counted")
+        stranger.close()
+        await leg.close()
+        await page.close()
+        assert heard.states == ["connected"]
+        assert heard.packets == []
+
+    await run(scenario())
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_certificate_that_the_sdp_does_not_name_fails_the_leg(monkeypatch):
+    async def scenario():
+        heard = Heard()
+        page, leg = Page(monkeypatch), BrowserLeg(heard, outside(), [], {})
+        offer = await page.offer()
+        wrong = ("sha-256", ":".join(["00"] * 32))
+        offer = type(offer)(
+            username=offer.username, password=offer.password, fingerprints=(wrong,), candidates=offer.candidates
+        )
+        answer = await leg.gather()
+        leg.start(offer, {})
+        await page.ice_to(answer)
+        handshake = asyncio.ensure_future(page.dtls_to(answer))
+        await until(lambda: heard.states == ["failed"])
+        leg.send_rtp(Kind.AUDIO, rtp(8))
+        await leg.close()
+        await page.close()
+        await handshake
+        assert page.dtls.packets == []
+
+    await run(scenario())
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_page_that_says_goodbye_fails_the_leg_at_once(monkeypatch):
+    async def scenario():
+        heard = Heard()
+        page, leg = Page(monkeypatch), BrowserLeg(heard, outside(), [], {})
+        await joined(page, leg)
+        await until(lambda: heard.states == ["connected"])
+        await page.close()
+        await until(lambda: heard.states == ["connected", "failed"])
+        await leg.close()
+
+    await run(scenario())
+
+
+@pytest_twisted.ensureDeferred
+async def test_silence_and_its_end_are_told(monkeypatch):
+    async def scenario():
+        heard = Heard()
+        page, leg = Page(monkeypatch), BrowserLeg(heard, outside(silent_s=0.2), [], {})
+        await joined(page, leg)
+        await until(lambda: heard.states == ["connected", "silent"])
+        sequence = 1
+        while heard.states[-1] != "flowing":
+            sequence += 1
+            await page.send(rtp(8, sequence=sequence))
+            await asyncio.sleep(0.01)
+            assert sequence < 1000
+        await leg.close()
+        await page.close()
+
+    await run(scenario())
+
+
+@pytest_twisted.ensureDeferred
+async def test_forged_replayed_and_unagreed_packets_are_counted_and_dropped(monkeypatch):
+    async def scenario():
+        heard = Heard()
+        page, leg = Page(monkeypatch), BrowserLeg(heard, outside(), [], {})
+        await joined(page, leg)
+        await until(lambda: heard.states == ["connected"])
+        good = page.dtls._tx_srtp.protect(rtp(8))
+        send = page.ice._connection.send
+        await send(good)
+        await send(good)
+        await send(good[:-1] + bytes((good[-1] ^ 1,)))
+        await send(rtp(8, sequence=5))
+        await send(b"\x80")
+        await page.send(rtp(77))
+        await until(lambda: leg.dropped_invalid == 5)
+        await leg.close()
+        await page.close()
+        assert heard.packets == [(Kind.AUDIO, rtp(8))]
+
+    await run(scenario())
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_public_address_is_announced_in_place_of_the_bound_one():
+    async def scenario():
+        leg = BrowserLeg(Heard(), outside(announced="192.0.2.7"), [], {})
+        answer = await leg.gather()
+        await leg.close()
+        assert [each.split()[4] for each in answer.candidates] == ["192.0.2.7"]
+        assert [name for name, _ in answer.fingerprints] == ["sha-256"]
+
+    await run(scenario())
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        "x",
+        "candidate:1 1 udp x 127.0.0.1 1 typ host",
+        "",
+        "1 1 tcp 1 127.0.0.1 9 typ host",
+        "1 1 udp 2 0e1a.local 40000 typ host",
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_candidate_that_cannot_be_used_is_passed_over(nonsense):
+    async def scenario():
+        leg = BrowserLeg(Heard(), outside(), [], {})
+        await leg.gather()
+        leg.add_candidate(nonsense)
+        assert leg._ice.getRemoteCandidates() == []
+        await leg.close()
+
+    await run(scenario())
