@@ -1,0 +1,1 @@
+"""Real peers for tests, the demo and the benches: phones, browsers, what they send, and how they are run."""
