@@ -18,9 +18,13 @@ class Site(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The establishment."""
 
     name: str = "Établissement"
+    """As pages and prompts name it."""
     language: str = "fr"
     """Language of prompts and of pages whose reader has not chosen one."""
     time_zone: str = "Europe/Paris"
+    """Name of the IANA time zone database, for every time that a person reads."""
+    region: str = "FR"
+    """Country (ISO 3166) whose way of dialling is understood when a number has no country code."""
 
 
 class Calls(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -44,7 +48,9 @@ class Sip(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The SIP worker; phones never reach it, only the edge does."""
 
     address: str = "127.0.0.1"
+    """Address bound; best a loopback one."""
     port: Port = 5062
+    """UDP port of the worker."""
     edge: tuple[str, ...] = ("127.0.0.1",)
     """Addresses from which INVITE is accepted."""
     session_expires_s: Annotated[int, Meta(ge=90)] = 1800
@@ -55,6 +61,7 @@ class IceServer(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A STUN or TURN server given to browsers and used by our own gathering."""
 
     urls: tuple[str, ...]
+    """As in RFC 7064 and RFC 7065: `stun:host:port`, `turn:host:port?transport=tcp`, `turns:…`."""
     secret_file: str = ""
     """coturn's static-auth-secret: time-limited credentials are made of it; empty for STUN."""
 
@@ -67,12 +74,15 @@ class Media(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     phone_address: str = "127.0.0.1"
     """Address on the prison LAN, bound and announced to phones."""
     phone_ports: PortRange = (30000, 30999)
+    """First and last UDP port towards phones, both included; a call takes 4: RTP and RTCP of sound and picture."""
     outside_address: str = "127.0.0.1"
     """Address bound for browsers."""
     outside_announced: str = ""
     """Public address announced to browsers where a 1:1 NAT stands before us; empty: outside_address."""
     outside_ports: PortRange = (31000, 31999)
+    """First and last UDP port towards browsers, both included; a call takes 1."""
     ice_servers: tuple[IceServer, ...] = ()
+    """STUN and TURN servers, in order of preference."""
     phone_silent_s: Seconds = 30.0
     """A phone without RTP and RTCP for this long is lost."""
     outside_silent_s: Seconds = 6.0
@@ -87,6 +97,7 @@ class Recordings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """Recordings on local disk."""
 
     folder: str = "/var/lib/avisiod/recordings"
+    """Where the files go; made at first start."""
     keep_free_bytes: Annotated[int, Meta(ge=0)] = 2_000_000_000
     """Calls are refused, and running ones ended, when less is free."""
 
@@ -95,17 +106,21 @@ class Portal(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The web pages of the relatives."""
 
     address: str = "127.0.0.1"
+    """Address bound for the pages."""
     port: Port = 8443
+    """TCP port of the pages."""
     public_url: str = "https://localhost:8443"
     """What relatives type; its host goes into the SMS."""
     certificate_file: str = ""
+    """PEM, the server's certificate first, then the chain; empty: plain HTTP, for a proxy on this machine only."""
     key_file: str = ""
-    """Empty: plain HTTP, for a reverse proxy on this machine only."""
+    """PEM, the certificate's key, readable by the daemon's user only."""
     trusted_proxies: tuple[str, ...] = ()
     """X-Forwarded-For is believed from these addresses only."""
     charter_folder: str = ""
     """The site's own charters, LANGUAGE.md; empty: ours."""
     name: str = "Avisio"
+    """The service's name, as relatives know it."""
 
 
 class Modem(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -114,6 +129,7 @@ class Modem(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     device: str = ""
     """Path of its serial port, best below /dev/serial/by-id; empty: none."""
     baud: Annotated[int, Meta(ge=300)] = 115200
+    """Speed of the serial port in bit/s."""
     pin_file: str = ""
     """File with the SIM's PIN; empty: none needed."""
     reports: bool = True
@@ -124,6 +140,7 @@ class Store(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is kept."""
 
     path: str = "/var/lib/avisiod/avisiod.db"
+    """The database, on a local disk."""
     inventory_file: str = "/etc/avisiod/inventory.yaml"
     """Phones and contacts."""
     code_key_file: str = "/var/lib/avisiod/code.key"
@@ -134,13 +151,16 @@ class Metrics(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Prometheus and /health."""
 
     address: str = "127.0.0.1"
+    """Address bound for both."""
     port: Port = 9464
+    """TCP port."""
 
 
 class Log(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Logging to the journal, or to standard error where there is none."""
 
     level: str = "INFO"
+    """The least that is written: DEBUG, INFO, WARNING, ERROR."""
 
 
 class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,0 +1,248 @@
+"""What settings must be together, beyond the type of each: rules in plain Python, one function a subject."""
+
+import dataclasses
+import difflib
+import ipaddress
+import os
+import stat
+import urllib.parse
+import zoneinfo
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import phonenumbers
+
+from avisiod.config import Config
+
+PHONE_PORTS_PER_CALL = 4
+"""RTP and RTCP of sound and picture."""
+OUTSIDE_PORTS_PER_CALL = 1
+"""Everything is bundled (RFC 8843) and multiplexed (RFC 5761)."""
+LANGUAGES = ("fr", "en")
+"""Languages that ship with prompts and pages."""
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """A rule that is broken. The problem is shown at the first key; all of them are what the rule has read."""
+
+    keys: tuple[str, ...]
+    reason: str
+    remedy: str
+
+
+def consistent(config: Config) -> Iterator[Finding]:
+    """Find contradictions inside the settings; touches nothing outside of them."""
+    for rule in (_site, _calls, _addresses, _ports, _ice, _portal, _log, _absolute):
+        yield from rule(config)
+
+
+def _site(config: Config) -> Iterator[Finding]:
+    site = config.site
+    own = Path(config.media.prompts_folder, site.language) if config.media.prompts_folder else None
+    if site.language not in LANGUAGES and not (own and own.is_dir()):
+        yield Finding(
+            ("site.language", "media.prompts_folder"),
+            f"no prompts in `{site.language}`",
+            f"take one of {', '.join(LANGUAGES)}, or put prompts into media.prompts_folder/{site.language}",
+        )
+    try:
+        zoneinfo.ZoneInfo(site.time_zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        near = difflib.get_close_matches(site.time_zone, zoneinfo.available_timezones(), 1)
+        remedy = f"did you mean {near[0]}?" if near else "take a name such as Europe/Paris"
+        yield Finding(("site.time_zone",), f"unknown time zone `{site.time_zone}`", remedy)
+    if site.region not in phonenumbers.SUPPORTED_REGIONS:
+        yield Finding(("site.region",), f"unknown country `{site.region}`", "take two capital letters such as FR")
+
+
+def _calls(config: Config) -> Iterator[Finding]:
+    calls = config.calls
+    keys = ("calls.warnings_s", "calls.limit_s")
+    for left in calls.warnings_s:
+        if left <= 0:
+            yield Finding(keys[:1], f"a warning at {left:g} s before the end", "give seconds above 0")
+        elif left >= calls.limit_s:
+            remedy = "warn later, or raise calls.limit_s"
+            yield Finding(keys, f"a warning {left:g} s before the end of a call of {calls.limit_s:g} s", remedy)
+    if list(calls.warnings_s) != sorted(set(calls.warnings_s), reverse=True):
+        yield Finding(keys[:1], "not from the longest to the shortest", "sort them, each once")
+
+
+def _addresses(config: Config) -> Iterator[Finding]:
+    single = {
+        "sip.address": config.sip.address,
+        "media.phone_address": config.media.phone_address,
+        "media.outside_address": config.media.outside_address,
+        "portal.address": config.portal.address,
+        "metrics.address": config.metrics.address,
+    }
+    if config.media.outside_announced:
+        single["media.outside_announced"] = config.media.outside_announced
+    for place, address in enumerate(config.sip.edge):
+        single[f"sip.edge[{place}]"] = address
+    for place, address in enumerate(config.portal.trusted_proxies):
+        single[f"portal.trusted_proxies[{place}]"] = address
+    for key, address in single.items():
+        if _ip(address) is None:
+            yield Finding((key,), f"`{address}` is no IP address", "write it as 192.0.2.1 or 2001:db8::1")
+    if not config.sip.edge:
+        yield Finding(("sip.edge",), "no edge, so every call would be refused", "list the address of Kamailio")
+    announced = {
+        "media.phone_address": config.media.phone_address,
+        "media.outside_announced": config.media.outside_announced or config.media.outside_address,
+    }
+    for key, address in announced.items():
+        ip = _ip(address)
+        if ip is not None and ip.is_unspecified:
+            yield Finding((key, "media.outside_address"), f"{address} cannot be announced", "give one real address")
+
+
+def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(address)
+    except ValueError:
+        return None
+
+
+def _ports(config: Config) -> Iterator[Finding]:
+    media, capacity = config.media, config.calls.capacity
+    ranges = {"phone_ports": PHONE_PORTS_PER_CALL, "outside_ports": OUTSIDE_PORTS_PER_CALL}
+    ordered = True
+    for name, each in ranges.items():
+        key = f"media.{name}"
+        first, last = getattr(media, name)
+        if first > last:
+            ordered = False
+            yield Finding((key,), f"first port {first} is above the last {last}", "swap them")
+            continue
+        if not (first >= 1024 and last <= 65535):
+            yield Finding((key,), f"{first} to {last} is not within 1024 to 65535", "take a range above 1023")
+        if name == "phone_ports" and first % 2:
+            yield Finding((key,), f"first port {first} is odd, RTP takes even ones", f"begin at {first + 1}")
+        if (have := last - first + 1) < capacity * each:
+            remedy = f"widen the range to {capacity * each} ports, or lower calls.capacity to {have // each}"
+            reason = f"{have} ports are too few for {capacity} calls of {each}"
+            yield Finding((key, "calls.capacity"), reason, remedy)
+    keys = ("media.outside_ports", "media.phone_ports", "media.phone_address", "media.outside_address")
+    if ordered and _same(media.phone_address, media.outside_address):
+        low, high = (
+            max(media.phone_ports[0], media.outside_ports[0]),
+            min(media.phone_ports[1], media.outside_ports[1]),
+        )
+        if low <= high:
+            reason = f"shares the ports {low} to {high} with media.phone_ports on one address"
+            yield Finding(keys, reason, "keep the ranges apart")
+    for key, address in (("media.phone_ports", media.phone_address), ("media.outside_ports", media.outside_address)):
+        first, last = getattr(media, key.removeprefix("media."))
+        if first <= config.sip.port <= last and _same(address, config.sip.address):
+            yield Finding(
+                ("sip.port", key, "sip.address"), f"{config.sip.port} lies within {key}", "take another port"
+            )
+    portal, metrics = config.portal, config.metrics
+    if portal.port == metrics.port != 0 and _same(portal.address, metrics.address):
+        keys = ("metrics.port", "portal.port", "metrics.address", "portal.address")
+        yield Finding(keys, f"{metrics.port} is the portal's port too", "take another port")
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether sockets bound to both addresses could meet."""
+    addresses = (_ip(one), _ip(other))
+    return one == other or any(address is not None and address.is_unspecified for address in addresses)
+
+
+def _ice(config: Config) -> Iterator[Finding]:
+    for place, server in enumerate(config.media.ice_servers):
+        key = f"media.ice_servers[{place}]"
+        if not server.urls:
+            yield Finding((f"{key}.urls",), "no address", "list one such as stun:stun.example.org:3478")
+        for url in server.urls:
+            scheme, _, host = url.partition(":")
+            if scheme not in ("stun", "stuns", "turn", "turns") or not host or host.startswith("/"):
+                remedy = "write stun:host:port, turn:host:port or turns:host:port"
+                yield Finding((f"{key}.urls",), f"`{url}` is no STUN or TURN address", remedy)
+            elif scheme.startswith("turn") and not server.secret_file:
+                remedy = "name the file with coturn's static-auth-secret"
+                yield Finding((f"{key}.secret_file",), f"`{url}` needs credentials", remedy)
+
+
+def _portal(config: Config) -> Iterator[Finding]:
+    portal = config.portal
+    key = "portal.public_url"
+    try:
+        url = urllib.parse.urlsplit(portal.public_url)
+        host, _ = url.hostname, url.port
+    except ValueError:
+        host, url = None, urllib.parse.urlsplit("")
+    if not host or url.scheme not in ("http", "https") or url.query or url.fragment or url.username is not None:
+        yield Finding((key,), f"`{portal.public_url}` is no address of a page", "write https://visio.example.org")
+    elif url.scheme != "https" and host not in ("localhost", "127.0.0.1", "::1"):
+        yield Finding((key,), "browsers open no camera over plain http", "write https://")
+    keys = ("portal.key_file", "portal.certificate_file", "portal.address")
+    if bool(portal.certificate_file) != bool(portal.key_file):
+        missing = keys[0] if portal.certificate_file else keys[1]
+        yield Finding((missing, *keys), "certificate and key go together", "name both, or neither")
+    elif not portal.certificate_file and (ip := _ip(portal.address)) is not None and not ip.is_loopback:
+        remedy = "name certificate_file and key_file, or bind a loopback address behind a proxy"
+        yield Finding(("portal.address", *keys), f"plain HTTP on {portal.address} could be overheard", remedy)
+
+
+def _log(config: Config) -> Iterator[Finding]:
+    if config.log.level not in LEVELS:
+        yield Finding(("log.level",), f"unknown level `{config.log.level}`", f"take one of {', '.join(LEVELS)}")
+
+
+def _paths(config: Config) -> Iterator[tuple[str, str]]:
+    """Every path in the settings that is not empty, with its key."""
+    for section in msgspec.structs.fields(config):
+        values = getattr(config, section.name)
+        for name in values.__struct_fields__:
+            value = getattr(values, name)
+            if (name in ("path", "device", "folder") or name.endswith(("_file", "_folder"))) and value:
+                yield f"{section.name}.{name}", value
+    for place, server in enumerate(config.media.ice_servers):
+        if server.secret_file:
+            yield f"media.ice_servers[{place}].secret_file", server.secret_file
+
+
+def _absolute(config: Config) -> Iterator[Finding]:
+    for key, path in _paths(config):
+        if not path.startswith("/"):
+            yield Finding((key,), f"`{path}` is relative", "write the whole path, from / on")
+
+
+_MADE_BY_US = ("recordings.folder", "store.path", "store.code_key_file", "modem.device")
+"""Made at first start, or plugged in later."""
+_SECRET = ("key_file", "pin_file", "secret_file", "code_key_file")
+
+
+def files(config: Config) -> Iterator[Finding]:
+    """Look at the files that the settings name: there, readable, and secrets closed to others."""
+    for key, name in _paths(config):
+        path = Path(name)
+        if not path.is_absolute() or (key in _MADE_BY_US and not path.exists()):
+            continue
+        yield from _folder(key, path) if key.endswith("folder") else _file(key, path)
+
+
+def _folder(key: str, path: Path) -> Iterator[Finding]:
+    if not path.is_dir():
+        yield Finding((key,), f"{path} is no folder", "create it, or correct the path")
+    elif not os.access(path, os.R_OK | os.X_OK):
+        yield Finding((key,), f"{path} cannot be opened", "give the daemon's user access")
+
+
+def _file(key: str, path: Path) -> Iterator[Finding]:
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        yield Finding((key,), f"{path}: {error.strerror}", "create it, or correct the path")
+        return
+    if stat.S_ISDIR(mode):
+        yield Finding((key,), f"{path} is a folder", "name a file")
+    elif not os.access(path, os.R_OK):
+        yield Finding((key,), f"{path} cannot be read", "give the daemon's user access")
+    elif key.endswith(_SECRET) and mode & 0o027:
+        yield Finding((key,), f"{path} holds a secret and is open to others", f"chmod 600 {path}")

@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Write docs/configuration.md and etc/avisiod.yaml from the settings' own classes in avisiod/config.py."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from avisiod import config
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def key_texts() -> dict[str, dict[str, str]]:
+    """The docstring below each key, by class."""
+    tree = ast.parse(inspect.getsource(config))
+    texts: dict[str, dict[str, str]] = {}
+    for kind in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        name = ""
+        for node in kind.body:
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                name = node.target.id
+            elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and name:
+                texts.setdefault(kind.name, {})[name] = inspect.cleandoc(str(node.value.value))
+                name = ""
+    return texts
+
+
+TEXTS = key_texts()
+
+
+def written(value: Any) -> str:
+    """A default, as it stands in the file."""
+    plain = msgspec.to_builtins(value)
+    if isinstance(plain, str):
+        return plain if re.fullmatch(r"[A-Za-zÀ-ÿ/][\w/.:-]*", plain) else f'"{plain}"'
+    return yaml.safe_dump(plain, default_flow_style=True, width=1000).removesuffix("\n").removesuffix("...").rstrip()
+
+
+def sections() -> list[tuple[str, type[config.Section]]]:
+    """Name and class of each section, in the file's order."""
+    return [(field.name, field.type) for field in msgspec.structs.fields(config.Config)]
+
+
+def text(kind: type[config.Section], key: str) -> str:
+    """What the key means, in one line."""
+    texts = TEXTS.get(kind.__name__, {})
+    if key not in texts:
+        raise ValueError(f"{kind.__name__}.{key} in avisiod/config.py has no docstring: say there what it means")
+    return " ".join(texts[key].split())
+
+
+def example() -> str:
+    """etc/avisiod.yaml: every key with its default, commented out."""
+    lines = [
+        "# Settings of avisiod. Every key stands here with its default: remove the # before what you change.",
+        "# `avisiod --check-config /etc/avisiod/avisiod.yaml` names everything that is wrong, line by line.",
+    ]
+    for name, kind in sections():
+        lines += ["", f"# {inspect.cleandoc(kind.__doc__ or '')}", f"{name}:"]
+        for field in msgspec.structs.fields(kind):
+            lines += [f"  # {text(kind, field.name)}", f"  #{field.name}: {written(field.default)}"]
+            if field.name == "ice_servers":
+                lines += ["  #  - urls: [turn:turn.example.org:3478]", "  #    secret_file: /etc/avisiod/turn.secret"]
+    return "\n".join(lines) + "\n"
+
+
+def table(kind: type[config.Section]) -> list[str]:
+    """One section's keys."""
+    lines = ["| key | default | meaning |", "|---|---|---|"]
+    for field in msgspec.structs.fields(kind):
+        default = "required" if field.required else f"`{written(field.default)}`"
+        lines.append(f"| `{field.name}` | {default} | {text(kind, field.name)} |")
+    return lines
+
+
+def reference() -> str:
+    """docs/configuration.md."""
+    lines = [
+        "# Settings",
+        "",
+        "`/etc/avisiod/avisiod.yaml`, read once at start. Keys that are missing have their default; an unknown",
+        "key, a value out of bounds or settings that contradict each other keep the daemon from starting.",
+        "`avisiod --check-config FILE` names all that is wrong, with line, reason and remedy.",
+        "",
+        "Names end in their unit: `_s` is seconds, `_bytes` bytes. A key that ends in `_file` or `_folder` takes a",
+        "whole path; files with secrets (keys, PIN, TURN secret) must be closed to others (`chmod 600`).",
+    ]
+    for name, kind in sections():
+        lines += ["", f"## {name}", "", inspect.cleandoc(kind.__doc__ or ""), "", *table(kind)]
+    lines += ["", "### An entry of media.ice_servers", "", inspect.cleandoc(config.IceServer.__doc__ or ""), ""]
+    return "\n".join([*lines, *table(config.IceServer)]) + "\n"
+
+
+FILES = {"etc/avisiod.yaml": example, "docs/configuration.md": reference}
+
+if __name__ == "__main__":
+    for name, render in FILES.items():
+        (ROOT / name).parent.mkdir(exist_ok=True)
+        (ROOT / name).write_text(render(), encoding="utf-8")
