@@ -137,6 +137,69 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     manifest: str
 
 
+# The store, as the switchboard uses it. All methods answer with Deferreds; StoreUnavailable when they cannot.
+
+
+class StoreUnavailable(Exception):
+    """The store cannot keep or tell anything now (disk full, locked, corrupt); nothing was half written."""
+
+
+class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A call's row: what is known of it after its latest event. Times in UTC, ISO 8601; None: not yet."""
+
+    id: CallId
+    phone: PhoneId
+    contact: ContactId | None
+    """None where the dialled number is nobody's; the number itself is kept with the contact only."""
+    state: str
+    confidential: bool
+    limit_s: float
+    dialled_utc: str
+    connected_utc: str | None = None
+    ended_utc: str | None = None
+    connected_s: float = 0.0
+    """Time in which both could see and hear each other."""
+    end_reason: str | None = None
+    charged: bool = False
+
+
+class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a call's journal."""
+
+    call: CallId
+    at_utc: str
+    at_monotonic: float
+    event: str
+    state: str
+    """The state that followed."""
+    details: str = "{}"
+    """JSON, without code, token, link or number."""
+
+
+class CallStore(Protocol):
+    """What is kept of calls. `store.store.Store` implements it on SQLite."""
+
+    def save_call(self, record: CallRecord, entry: JournalEntry) -> Awaitable[None]:
+        """The call's row and the journal's line in one transaction."""
+
+    def save_invitation(self, call: CallId, code_hash: str, at_utc: str) -> Awaitable[None]:
+        """A code was issued: its keyed hash, never itself."""
+
+    def spend_invitation(
+        self, call: CallId, session: SessionId, acceptance: Acceptance, at_utc: str
+    ) -> Awaitable[None]:
+        """The code was used and the charter accepted, in one transaction."""
+
+    def save_recording(self, recording: Recording) -> Awaitable[None]:
+        """A sealed recording; saving the same path again changes nothing."""
+
+    def phone(self, phone: PhoneId) -> Awaitable["Phone | None"]:
+        """The phone of the inventory, if it is there and enabled."""
+
+    def contact_by_number(self, number: Number) -> Awaitable["Contact | None"]:
+        """The contact with this number."""
+
+
 # The inventory.
 
 

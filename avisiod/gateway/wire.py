@@ -3,8 +3,9 @@
 Control spawns each worker with one end of a socketpair as file descriptor 3 and speaks AMP (twisted.protocols.amp)
 over it in both directions. Nothing secret is ever in an argv. A worker first receives `Configure`, then serves.
 Times are seconds of CLOCK_MONOTONIC, which all processes of a machine share. Every value is at most 65,535 bytes.
-When the socket closes, a SIP worker hangs up its calls and exits; a media worker lets running calls go on to
-their deadline, seals their recordings and exits: a lost control process never lengthens a call.
+When the socket closes, control is gone: a SIP worker hangs up its calls and exits, a media worker stops forwarding,
+seals its recordings and exits. While control merely hangs (the socket stays open), running calls go on to their
+deadline, which the media worker keeps by itself: neither a lost nor a stuck control process lengthens a call.
 """
 
 from twisted.protocols import amp

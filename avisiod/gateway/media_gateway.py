@@ -1,0 +1,233 @@
+"""Control's side of the avisiod-media workers: each call lives on one worker, chosen when it opens."""
+
+import os
+from typing import Any, Protocol
+
+import msgspec
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.protocols import amp
+
+from avisiod.clock import Clock
+from avisiod.config import Config
+from avisiod.gateway import wire
+from avisiod.gateway.settings import MediaWorkerSettings
+from avisiod.gateway.stats import CallStats
+from avisiod.gateway.supervisor import Worker
+
+
+class MediaListener(Protocol):
+    """Who hears the media workers: the switchboard. Methods return at once and do not raise."""
+
+    def leg_changed(self, call: str, leg: str, session: str, state: str, at: float) -> None:
+        """A leg is `flowing`, `silent` or `failed`."""
+
+    def prompt_over(self, call: str, prompt: str) -> None:
+        """A prompt was played to its end."""
+
+    def deadline_passed(self, call: str, last_forwarded: float) -> None:
+        """The worker stopped forwarding by itself."""
+
+    def recorder_failed(self, call: str, why: str) -> None:
+        """The recording goes on no longer."""
+
+    def rtp_digit(self, call: str, digit: str) -> None:
+        """A DTMF digit by telephone-event."""
+
+    def phone_picture_wanted(self, call: str) -> None:
+        """The phone must be asked for a keyframe by INFO."""
+
+    def stats(self, stats: CallStats) -> None:
+        """Counters of one call."""
+
+    def media_lost(self, calls: list[str]) -> None:
+        """A worker ended; these calls were on it."""
+
+
+def shares(first: int, last: int, workers: int) -> list[tuple[int, int]]:
+    """Cut a port range (both included) into one even-numbered share a worker. ValueError if it is too small."""
+    size = (last - first + 1) // workers // 2 * 2
+    if size < 2:
+        raise ValueError(f"ports {first} to {last} are too few for {workers} workers")
+    return [(first + n * size, first + (n + 1) * size - 1) for n in range(workers)]
+
+
+class MediaGateway:
+    """The media workers, as the switchboard uses them. Every coroutine fails with a wire.WorkerError."""
+
+    def __init__(self, reactor: Any, clock: Clock, config: Config) -> None:
+        self.listener: MediaListener | None = None
+        count = config.media.workers or os.cpu_count() or 1
+        phone = shares(*config.media.phone_ports, count)
+        outside = shares(*config.media.outside_ports, count)
+        self.workers: list[Worker] = []
+        self._ready: list[Deferred[None]] = []
+        self._worker_of: dict[str, int] = {}
+        for n in range(count):
+            settings = MediaWorkerSettings(
+                worker=n,
+                phone_address=config.media.phone_address,
+                phone_ports=phone[n],
+                outside_address=config.media.outside_address,
+                outside_announced=config.media.outside_announced,
+                outside_ports=outside[n],
+                phone_silent_s=config.media.phone_silent_s,
+                outside_silent_s=config.media.outside_silent_s,
+                behind_nat=config.media.behind_nat,
+                prompts_folder=config.media.prompts_folder,
+                keep_free_bytes=config.recordings.keep_free_bytes,
+                log_level=config.log.level,
+            )
+            self._ready.append(Deferred())
+            self.workers.append(
+                Worker(
+                    reactor,
+                    clock,
+                    "avisiod.gateway.media_worker",
+                    msgspec.json.encode(settings),
+                    lambda n=n: _MediaLink(self, n),  # type: ignore[misc]
+                    on_up=lambda n=n: self._up(n),  # type: ignore[misc]
+                    on_down=lambda n=n: self._down(n),  # type: ignore[misc]
+                )
+            )
+
+    @property
+    def ready(self) -> bool:
+        """Whether at least one worker serves."""
+        return any(worker.up for worker in self.workers)
+
+    def start(self) -> Deferred[list[None]]:
+        """Start the workers; fires once all serve."""
+        for worker in self.workers:
+            worker.start()
+        return gatherResults(self._ready)
+
+    async def open_call(self, call: str, offer: str, *, confidential: bool, language: str) -> str:
+        """Open the phone's leg on the least busy worker; the SDP answer."""
+        up = [n for n, worker in enumerate(self.workers) if worker.up]
+        if not up:
+            raise wire.WorkerError("no media worker runs")
+        on = list(self._worker_of.values())
+        self._worker_of[call] = min(up, key=on.count)
+        try:
+            answer = await self._ask(call, wire.OpenCall, offer=offer, confidential=confidential, language=language)
+        except wire.WorkerError:
+            self._worker_of.pop(call, None)
+            raise
+        return str(answer["answer"])
+
+    async def update_phone_leg(self, call: str, offer: str) -> str:
+        """The answer to a new offer of the phone."""
+        return str((await self._ask(call, wire.UpdatePhoneLeg, offer=offer))["answer"])
+
+    async def present(self, call: str, prompt: str, picture: str, repeat_s: float = 0.0) -> None:
+        """Show and say something to the phone."""
+        await self._ask(call, wire.Present, prompt=prompt, picture=picture, repeat_s=repeat_s)
+
+    async def open_browser_leg(self, call: str, session: str, offer: str, ice_servers: bytes) -> str:
+        """The answer to a page's offer."""
+        answer = await self._ask(call, wire.OpenBrowserLeg, session=session, offer=offer, ice_servers=ice_servers)
+        return str(answer["answer"])
+
+    async def add_candidate(self, call: str, session: str, candidate: str) -> None:
+        """A trickled candidate of a page."""
+        await self._ask(call, wire.AddCandidate, session=session, candidate=candidate)
+
+    async def close_browser_leg(self, call: str) -> None:
+        """Forget the page's media."""
+        await self._ask(call, wire.CloseBrowserLeg)
+
+    async def open_recorder(self, call: str, path: str, facts: bytes) -> None:
+        """Open the recording."""
+        await self._ask(call, wire.OpenRecorder, path=path, facts=facts)
+
+    async def seal_recording(self, call: str, reason: str) -> bytes:
+        """Seal the recording; its manifest as JSON, empty where there was none."""
+        return bytes((await self._ask(call, wire.SealRecording, reason=reason))["recording"])
+
+    async def bridge(self, call: str, deadline: float) -> None:
+        """Forward between the legs until the deadline."""
+        await self._ask(call, wire.Bridge, deadline=deadline)
+
+    async def unbridge(self, call: str) -> None:
+        """Stop forwarding."""
+        await self._ask(call, wire.Unbridge)
+
+    async def ask_picture(self, call: str, leg: str) -> None:
+        """Ask a leg's sender for a keyframe."""
+        await self._ask(call, wire.AskPicture, leg=leg)
+
+    async def close_call(self, call: str, reason: str) -> bytes:
+        """Close all; the manifest of a recording that was not sealed yet, as JSON, else empty."""
+        if call not in self._worker_of:
+            return b""
+        try:
+            return bytes((await self._ask(call, wire.CloseCall, reason=reason))["recording"])
+        finally:
+            self._worker_of.pop(call, None)
+
+    def _ask(self, call: str, command: type[amp.Command], **arguments: object) -> Deferred[dict[str, Any]]:
+        worker = self._worker_of.get(call)
+        if worker is None:
+            raise wire.NoSuchCall("the call is on no worker")
+        return self.workers[worker].call(command, call=call, **arguments)
+
+    def _up(self, n: int) -> None:
+        if not self._ready[n].called:
+            self._ready[n].callback(None)
+
+    def _down(self, n: int) -> None:
+        calls = [call for call, worker in self._worker_of.items() if worker == n]
+        for call in calls:
+            del self._worker_of[call]
+        if self.listener is not None:
+            self.listener.media_lost(calls)
+
+
+class _MediaLink(amp.AMP):
+    def __init__(self, gateway: MediaGateway, worker: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._gateway = gateway
+        self._worker = worker
+
+    @wire.LegChanged.responder
+    def leg_changed(self, call: str, leg: str, session: str, state: str, at: float) -> dict[str, object]:
+        if self._gateway.listener is not None:
+            self._gateway.listener.leg_changed(call, leg, session, state, at)
+        return {}
+
+    @wire.PromptOver.responder
+    def prompt_over(self, call: str, prompt: str) -> dict[str, object]:
+        if self._gateway.listener is not None:
+            self._gateway.listener.prompt_over(call, prompt)
+        return {}
+
+    @wire.DeadlinePassed.responder
+    def deadline_passed(self, call: str, last_forwarded: float) -> dict[str, object]:
+        if self._gateway.listener is not None:
+            self._gateway.listener.deadline_passed(call, last_forwarded)
+        return {}
+
+    @wire.RecorderFailed.responder
+    def recorder_failed(self, call: str, why: str) -> dict[str, object]:
+        if self._gateway.listener is not None:
+            self._gateway.listener.recorder_failed(call, why)
+        return {}
+
+    @wire.RtpDigit.responder
+    def rtp_digit(self, call: str, digit: str) -> dict[str, object]:
+        if self._gateway.listener is not None:
+            self._gateway.listener.rtp_digit(call, digit)
+        return {}
+
+    @wire.PhonePictureWanted.responder
+    def phone_picture_wanted(self, call: str) -> dict[str, object]:
+        if self._gateway.listener is not None:
+            self._gateway.listener.phone_picture_wanted(call)
+        return {}
+
+    @wire.Stats.responder
+    def stats(self, call: str, stats: bytes) -> dict[str, object]:
+        del call
+        if self._gateway.listener is not None:
+            self._gateway.listener.stats(msgspec.json.decode(stats, type=CallStats))
+        return {}

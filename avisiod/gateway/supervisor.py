@@ -1,0 +1,201 @@
+"""Workers as children of control: spawned, spoken to over an inherited socket, watched, restarted.
+
+A worker that ends or does not answer Ping is killed and started again; the first failure is a WARNING, the next ones
+of the same row DEBUG. What it held is lost: the owner is told through `on_down` and decides what that means.
+"""
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import interfaces, protocol
+from twisted.internet.defer import Deferred
+from twisted.protocols import amp
+from twisted.python.failure import Failure
+
+from avisiod.clock import Clock, Timer
+from avisiod.gateway import wire
+
+logger = logging.getLogger(__name__)
+
+PING_EVERY_S = 1.0
+PING_WITHIN_S = 3.0
+"""A worker that takes longer than this to answer hangs."""
+RESTART_FIRST_S = 0.05
+RESTART_LONGEST_S = 5.0
+STABLE_S = 30.0
+"""A worker that has lived so long starts a new row of failures."""
+
+
+class WorkerLost(wire.WorkerError):
+    """The worker ended, or hangs, before it answered; whether it did what was asked is unknown."""
+
+
+class Worker:
+    """One worker process. `connection` is its AMP end, made anew by `make_link` at every start."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        clock: Clock,
+        module: str,
+        settings: bytes,
+        make_link: Callable[[], amp.AMP],
+        *,
+        on_up: Callable[[], None],
+        on_down: Callable[[], None],
+    ) -> None:
+        """`module` is run with `python -m`; `settings` is what Configure carries."""
+        self.name = module.rpartition(".")[2]
+        self.up = False
+        self.restarts = 0
+        self.pid: int | None = None
+        self._reactor = reactor
+        self._clock = clock
+        self._module = module
+        self._settings = settings
+        self._make_link = make_link
+        self._on_up = on_up
+        self._on_down = on_down
+        self._link: amp.AMP | None = None
+        self._process: interfaces.IProcessTransport | None = None
+        self._timer: Timer | None = None
+        self._started_at = 0.0
+        self._failures = 0
+        self._stopping: Deferred[None] | None = None
+        self._pinged_at: float | None = None
+
+    def start(self) -> None:
+        """Spawn it. OSError where the system has no process or descriptor left: tried again after the backoff."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._started_at = self._clock.now()
+            self._pinged_at = None
+            self._process = self._reactor.spawnProcess(
+                _Child(self),
+                sys.executable,
+                [sys.executable, "-m", self._module],
+                env=dict(os.environ),
+                childFDs={0: 0, 1: 1, 2: 2, wire.WORKER_FD: theirs.fileno()},
+            )
+            self.pid = self._process.pid if self._process is not None else None
+            link = self._make_link()
+            self._link = link
+            ours.setblocking(False)
+            factory = protocol.Factory.forProtocol(lambda: link)
+            self._reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, factory)
+        finally:
+            ours.close()
+            theirs.close()
+        configured = self.call(wire.Configure, settings=self._settings)
+        configured.addCallbacks(self._configured, self._not_configured)
+
+    def call(self, command: type[amp.Command], **arguments: object) -> Deferred[dict[str, Any]]:
+        """Ask the worker. Fails with the command's own errors, or with WorkerLost."""
+        if self._link is None or self._link.transport is None:
+            return _failed(WorkerLost(f"{self.name} is not running"))
+        try:
+            answer: Deferred[dict[str, Any]] = self._link.callRemote(command, **arguments)
+        except amp.TooLong:
+            return _failed(wire.WorkerError(f"{command.__name__} carries a value over 65,535 bytes"))
+        except Exception as error:  # noqa: BLE001 - AMP raises what the transport raises when it is gone
+            return _failed(WorkerLost(f"{self.name} is not reachable: {type(error).__name__}"))
+        answer.addErrback(self._explain)
+        return answer
+
+    def kill(self, why: str) -> None:
+        """SIGKILL it; `on_down` follows and it is started again."""
+        if self._process is not None and self.pid is not None:
+            logger.warning("%s (pid %s) is killed: %s", self.name, self.pid, why)
+            self._signal("KILL")
+
+    def stop(self) -> Deferred[None]:
+        """Let it end by SIGTERM and wait for that; no restart. The caller bounds the time and uses `kill`."""
+        if self._stopping is None:
+            self._stopping = Deferred()
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._process is None:
+                self._stopping.callback(None)
+            else:
+                self._signal("TERM")
+        return self._stopping
+
+    def _signal(self, name: str) -> None:
+        try:
+            if self._process is not None:
+                self._process.signalProcess(name)  # type: ignore[call-arg]
+        except Exception as error:  # noqa: BLE001 - ProcessExitedAlready is not exported in one place
+            logger.debug("%s could not be signalled: %s", self.name, error)
+
+    def _configured(self, _answer: dict[str, Any]) -> None:
+        self.up = True
+        logger.info("%s runs (pid %s)", self.name, self.pid)
+        self._on_up()
+        self._ping()
+
+    def _not_configured(self, failure: Failure) -> None:
+        logger.warning("%s did not take its settings: %s", self.name, failure.getErrorMessage())
+        self._signal("KILL")
+
+    def _ping(self) -> None:
+        if self._stopping is not None or not self.up:
+            return
+        now = self._clock.now()
+        if self._pinged_at is None:
+            self._pinged_at = now
+            self.call(wire.Ping).addCallbacks(self._ponged, lambda _failure: None)
+        elif now - self._pinged_at > PING_WITHIN_S:
+            self.kill(f"no answer for {now - self._pinged_at:.1f} s")
+            return
+        self._timer = self._clock.call_at(now + PING_EVERY_S, self._ping)
+
+    def _ponged(self, _answer: dict[str, Any]) -> None:
+        self._pinged_at = None
+
+    def _ended(self, reason: Failure) -> None:
+        was_up, self.up = self.up, False
+        self._process = self._link = self.pid = None
+        if self._timer is not None:
+            self._timer.cancel()
+        if was_up:
+            self._on_down()
+        if self._stopping is not None:
+            self._stopping.callback(None)
+            return
+        now = self._clock.now()
+        self._failures = 1 if now - self._started_at > STABLE_S else self._failures + 1
+        self.restarts += 1
+        wait = min(RESTART_LONGEST_S, RESTART_FIRST_S * 2.0 ** (self._failures - 1))
+        level = logging.WARNING if self._failures == 1 else logging.DEBUG
+        logger.log(level, "%s ended: %s; it is started again in %.2f s", self.name, reason.getErrorMessage(), wait)
+        self._timer = self._clock.call_at(now + wait, self._start_again)
+
+    def _start_again(self) -> None:
+        try:
+            self.start()
+        except OSError as error:
+            logger.warning("%s could not be started: %s", self.name, error)
+            self._timer = self._clock.call_at(self._clock.now() + RESTART_LONGEST_S, self._start_again)
+
+    def _explain(self, failure: Failure) -> Failure:
+        if failure.check(wire.WorkerError):
+            return failure
+        return Failure(WorkerLost(f"{self.name}: {type(failure.value).__name__}"))
+
+
+class _Child(protocol.ProcessProtocol):
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def processEnded(self, reason: Failure) -> None:  # noqa: N802 - Twisted's name
+        self._worker._ended(reason)
+
+
+def _failed(error: Exception) -> Deferred[dict[str, Any]]:
+    deferred: Deferred[dict[str, Any]] = Deferred()
+    deferred.errback(error)
+    return deferred

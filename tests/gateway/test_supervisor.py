@@ -1,0 +1,114 @@
+"""Workers are spawned, spoken to, and started again when they die or hang; failures tell what happened."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.protocols import amp
+
+from avisiod.clock import SystemClock
+from avisiod.gateway import wire
+from avisiod.gateway.media_gateway import shares
+from avisiod.gateway.supervisor import Worker, WorkerLost
+
+
+class Watched:
+    """A worker and what its owner was told."""
+
+    def __init__(self, settings: bytes = b"{}") -> None:
+        self.ups: list[Deferred[None]] = [Deferred(), Deferred()]
+        self.downs = 0
+        self.times_up = 0
+        self.worker = Worker(
+            reactor,
+            SystemClock(asyncio.get_event_loop()),
+            "tests.gateway.a_worker",
+            settings,
+            amp.AMP,
+            on_up=self.up,
+            on_down=self.down,
+        )
+
+    def up(self) -> None:
+        self.times_up += 1
+        if self.times_up <= len(self.ups):
+            self.ups[self.times_up - 1].callback(None)
+
+    def down(self) -> None:
+        self.downs += 1
+
+
+@pytest_twisted.async_yield_fixture
+async def watched() -> AsyncIterator[Watched]:
+    watched = Watched()
+    watched.worker.start()
+    await watched.ups[0]
+    yield watched
+    watched.worker._signal("CONT")
+    await watched.worker.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_error_of_the_boundary_arrives_as_itself(watched: Watched) -> None:
+    with pytest.raises(wire.NoSuchCall, match="abc is unknown"):
+        await watched.worker.call(wire.HangUp, sip_call="abc", status=200, reason="x")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_worker_that_dies_is_started_again_and_its_owner_told(watched: Watched) -> None:
+    first = watched.worker.pid
+    with pytest.raises(WorkerLost):
+        await watched.worker.call(wire.HangUp, sip_call="abc", status=200, reason="die")
+    await watched.ups[1]
+    assert watched.downs == 1
+    assert watched.worker.restarts == 1
+    assert watched.worker.pid not in (None, first)
+    await watched.worker.call(wire.Ping)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_worker_that_hangs_is_killed_and_started_again(watched: Watched) -> None:
+    with pytest.raises(WorkerLost):
+        await watched.worker.call(wire.HangUp, sip_call="abc", status=200, reason="hang")
+    await watched.ups[1]
+    assert watched.downs == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_worker_that_is_stopped_stays_stopped() -> None:
+    watched = Watched()
+    watched.worker.start()
+    await watched.ups[0]
+    await watched.worker.stop()
+    assert watched.worker.pid is None
+    assert watched.worker.restarts == 0
+    with pytest.raises(WorkerLost, match="not running"):
+        await watched.worker.call(wire.Ping)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_value_too_long_for_the_boundary_fails_alone(watched: Watched) -> None:
+    with pytest.raises(wire.WorkerError, match="65,535"):
+        await watched.worker.call(wire.HangUp, sip_call="x" * 70_000, status=200, reason="x")
+    await watched.worker.call(wire.Ping)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "workers", "expected"),
+    [
+        (30000, 30999, 2, [(30000, 30499), (30500, 30999)]),
+        (30000, 30005, 2, [(30000, 30001), (30002, 30003)]),
+    ],
+)
+def test_each_worker_has_its_own_even_share_of_the_ports(
+    first: int, last: int, workers: int, expected: list[tuple[int, int]]
+) -> None:
+    assert shares(first, last, workers) == expected
+
+
+def test_a_port_range_that_is_too_small_is_refused() -> None:
+    with pytest.raises(ValueError, match="too few for 4 workers"):
+        shares(30000, 30005, 4)
