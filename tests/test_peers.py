@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.peers.baresip import BaresipPhone
+from tests.peers.browser import Chromium
 
 pytestmark = pytest.mark.peer
 
@@ -26,3 +27,34 @@ def test_two_phones_see_and_hear_each_other(tmp_path: Path, codec: str) -> None:
         alice.hang_up()
         bob.wait_closed(since=mark)
         assert all(stream.received > 20 for stream in bob.packets())
+
+
+LOOPBACK = """<video id=v autoplay playsinline></video><button onclick=go()>go</button><script>
+async function go() {
+  const [near, far] = [new RTCPeerConnection(), new RTCPeerConnection()];
+  for (const [a, b] of [[near, far], [far, near]]) a.onicecandidate = (e) => b.addIceCandidate(e.candidate);
+  far.ontrack = (e) => (v.srcObject = e.streams[0]);
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
+  stream.getTracks().forEach((track) => near.addTrack(track, stream));
+  await near.setLocalDescription();
+  await far.setRemoteDescription(near.localDescription);
+  await far.setLocalDescription();
+  await near.setRemoteDescription(far.localDescription);
+}
+</script>"""
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_a_browser_reports_what_it_decodes(tmp_path: Path, sync: bool) -> None:
+    page = tmp_path / "loop.html"
+    page.write_text(LOOPBACK)
+    with Chromium() as chromium:
+        relative = chromium.relative(sync=sync)
+        relative.open(page.as_uri())
+        relative.run(lambda: relative.page.click("button"))
+        seen = relative.wait_frames(30)
+        assert (seen.width, seen.lost) == (640, 0)
+        assert relative.wait_heard(above_dbfs=-50) < 0
+        assert relative.heard().codec == "audio/opus"
+        relative.evaluate("window.__peers.connection(-1).close()")
+        assert relative.seen().frames >= 30, "the figures outlive the connection"
