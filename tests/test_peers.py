@@ -1,13 +1,29 @@
 """The peers themselves: what they report can be believed."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.peers import assets
 from tests.peers.baresip import BaresipPhone
 from tests.peers.browser import Chromium
+from tests.peers.media import find_sound, read_wav
 
 pytestmark = pytest.mark.peer
+
+
+def test_a_sound_is_found_again_and_no_other(tmp_path: Path) -> None:
+    sentence = read_wav(assets.speech("FAMILLE"))
+    within = tmp_path / "within.wav"
+    other = assets.speech("CELLULE")
+    sox = ["sox", other, assets.speech("FAMILLE"), other, "-r", "8000", "-c", "1", "-e", "a-law", tmp_path / "a.wav"]
+    subprocess.run(sox, check=True, capture_output=True)
+    subprocess.run(["sox", tmp_path / "a.wav", "-e", "signed", "-b", "16", within, "vol", "0.3"], check=True)
+    found = find_sound(sentence, read_wav(within))
+    assert found.at_s == pytest.approx(read_wav(other).duration_s, abs=0.05)
+    assert found.likeness > 0.95
+    assert find_sound(sentence, read_wav(assets.talk("CELLULE"))).likeness < 0.6
 
 
 @pytest.mark.parametrize("codec", ["PCMA", "PCMU", "G722", "opus"])

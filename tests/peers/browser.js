@@ -1,4 +1,5 @@
-// Runs in every page before its own scripts: keeps each RTCPeerConnection, and its last figures beyond its closing.
+// Runs in every page before its own scripts: keeps each RTCPeerConnection with its last figures beyond its closing,
+// and whatever the page tells a person (titles, alerts and status messages that are visible) with its moment.
 (() => {
   const peers = [];
   const Original = window.RTCPeerConnection;
@@ -32,7 +33,24 @@
   };
   setInterval(sample, 500);
 
+  const told = [];
+  const showing = new Map();
+  const listen = () => {
+    const now = performance.now();
+    for (const element of document.querySelectorAll('h1, [role=alert], [role=status]')) {
+      const text = element.checkVisibility() ? element.textContent.trim().replace(/\s+/g, ' ') : '';
+      if ((showing.get(element) ?? '') === text) continue;
+      showing.set(element, text);
+      if (text) told.push({ at: now, text });
+    }
+  };
+  document.addEventListener('DOMContentLoaded', () => {
+    new MutationObserver(listen).observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
+    listen();
+  });
+
   window.__peers = {
+    told: () => told.map(({ at, text }) => ({ ago: (performance.now() - at) / 1000, text })),
     count: () => peers.length,
     connection: (index) => peers.at(index)?.connection,
     figures: async () => {

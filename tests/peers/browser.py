@@ -2,6 +2,7 @@
 
 import math
 import re
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_
 
 from tests.peers import assets
 from tests.peers.media import SILENCE_DBFS
-from tests.peers.waiting import Feed, wait_until
+from tests.peers.waiting import Feed, NotSeen, wait_until
 
 EXECUTABLE = "/usr/bin/chromium"
 MOBILE = {"width": 390, "height": 844}
@@ -19,6 +20,13 @@ MOBILE = {"width": 390, "height": 844}
 
 _HERE = Path(__file__).parent
 T = TypeVar("T")
+
+
+class Told(NamedTuple):
+    """A title, alert or status message that a page showed; `at` on the monotonic clock."""
+
+    at: float
+    text: str
 
 
 class Seen(NamedTuple):
@@ -190,6 +198,26 @@ class Relative:
     def screenshot(self, path: Path) -> Path:
         self.run(lambda: self.page.screenshot(path=path))
         return path
+
+    def told(self) -> list[Told]:
+        """Everything that this page has told the person since it was loaded, with its moment."""
+        said = self.evaluate("window.__peers ? window.__peers.told() : []")
+        now = time.monotonic()
+        return [Told(now - entry["ago"], entry["text"]) for entry in said]
+
+    def wait_told(self, pattern: str, timeout: float = 10.0, since: float = 0.0) -> Told:
+        """The first title, alert or status message that matches, shown after the moment `since`."""
+        found: list[Told] = []
+
+        def look() -> bool:
+            found[:] = [told for told in self.told() if told.at >= since and re.search(pattern, told.text)]
+            return bool(found)
+
+        try:
+            wait_until(look, timeout, f"the page: nothing told like {pattern!r}", 0.1)
+        except NotSeen as not_seen:
+            raise NotSeen("\n    ".join([str(not_seen), *(told.text for told in self.told())])) from None
+        return found[0]
 
     # What arrives.
 

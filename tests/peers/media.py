@@ -39,6 +39,41 @@ class Sound(NamedTuple):
         return [self.level_dbfs(n * window_s, (n + 1) * window_s) for n in range(int(self.duration_s / window_s))]
 
 
+class Found(NamedTuple):
+    """Where a sound lies in another, and how alike the two are there: 1 is the same, 0 nothing in common."""
+
+    at_s: float
+    likeness: float
+
+
+def find_sound(wanted: Sound, heard: Sound, since_s: float = 0.0, step_s: float = 0.02) -> Found:
+    """Where `wanted` was most likely heard, whatever the codecs and the volume did to it.
+
+    Compares how loudness goes up and down (normalised correlation of the levels, step by step), not wave forms.
+    """
+    pattern, levels = _loudness(wanted, step_s), _loudness(heard, step_s)
+    count = len(pattern)
+    best = Found(0.0, 0.0)
+    mean = sum(pattern) / max(count, 1)
+    pattern = [value - mean for value in pattern]
+    size = math.sqrt(sum(value * value for value in pattern))
+    for start in range(int(since_s / step_s), len(levels) - count + 1):
+        stretch = levels[start : start + count]
+        middle = sum(stretch) / count
+        spread = math.sqrt(sum((value - middle) ** 2 for value in stretch))
+        if size and spread:
+            likeness = sum(a * b for a, b in zip(pattern, stretch, strict=True)) / (size * spread)
+            if likeness > best.likeness:
+                best = Found(start * step_s, likeness)
+    return best
+
+
+def _loudness(sound: Sound, step_s: float) -> list[float]:
+    size = int(sound.rate * step_s)
+    steps = range(0, len(sound.samples) - size + 1, size)
+    return [math.sqrt(sum(sample * sample for sample in sound.samples[n : n + size]) / size) for n in steps]
+
+
 def read_wav(path: Path) -> Sound:
     """A WAV of 16 bits, also one that is still being written: its sizes are not believed. First channel only."""
     data = path.read_bytes()
