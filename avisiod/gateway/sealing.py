@@ -81,9 +81,9 @@ def _seal_one(part: Path, path: Path, reason: str) -> Manifest | None:
         fsync_folder(target.parent)
         facts_path(path).unlink(missing_ok=True)
         log.warning(
-            "recording %s was cut short and is sealed as it is%s",
+            "sealed recording %s, whose writer was killed: %s",
             target,
-            "" if manifest.readable else ": it cannot be read",
+            "it cannot be read and is kept as it is" if not manifest.readable else f"{manifest.duration_s:.1f} s",
             extra={"call": manifest.facts.call} if manifest.facts else {},
         )
         return manifest

@@ -1,0 +1,318 @@
+"""The recorder: every frame that was received, at its time, in a file that every player reads."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from avisiod.gateway.leg import Codec
+from avisiod.gateway.manifest import manifest_path, verify
+from avisiod.gateway.recorder import MAX_QUEUED
+from avisiod.gateway.recording_file import facts_path, part_path
+from avisiod.gateway.recording_track import Track
+from avisiod.gateway.sealing import seal_truncated
+from avisiod.gateway.wire import RecorderUnavailable
+from tests.gateway.recording_rig import Rig, decoded_frames, one, probe, read
+from tests.gateway.rtp_source import G722, H264, OPUS, PCMA, PCMU, pictures, rtp, video_packets
+
+FRAMES = list(pictures(50))
+PACKETS = video_packets(FRAMES)
+
+
+def send_video(rig: Rig, track: Track, packets: list[list[bytes]] = PACKETS, start: float = 0.0) -> None:
+    for index, frame in enumerate(packets):
+        for packet in frame:
+            rig.recorder.packet(track, packet, rig.at(start + index * 0.04))
+
+
+def send_sound(rig: Rig, track: Track, codec: Codec, count: int = 100, size: int = 160) -> list[bytes]:
+    head = b"\xf8" if codec is OPUS else b""  # one frame of 20 ms (RFC 6716 section 3.1)
+    payloads = [head + bytes((index % 256,)) * (size - len(head)) for index in range(count)]
+    step = codec.clock_rate // 50
+    for index, payload in enumerate(payloads):
+        packet = rtp(index, index * step, payload, pt=codec.payload_type)
+        rig.recorder.packet(track, packet, rig.at(index * 0.02))
+    return payloads
+
+
+def test_four_tracks_come_back_byte_for_byte(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.recorder.open()
+    for track in (Track.PHONE_VIDEO, Track.OUTSIDE_VIDEO):
+        send_video(rig, track)
+    phone = send_sound(rig, Track.PHONE_AUDIO, PCMA)
+    outside = send_sound(rig, Track.OUTSIDE_AUDIO, OPUS)
+    manifest = rig.recorder.seal("limit_reached")
+    found = read(rig.path)
+    assert [data for _, data in found["phone-audio"]] == phone
+    assert [data for _, data in found["outside-audio"]] == outside
+    stored = [b"".join(len(nal).to_bytes(4, "big") + nal for nal in frame) for frame in FRAMES]
+    assert [data for _, data in found["phone-video"]] == stored
+    assert [data for _, data in found["outside-video"]] == stored
+    assert [track.frames for track in manifest.tracks] == [100, 50, 100, 50]
+    assert rig.failures == []
+
+
+@pytest.mark.parametrize("codec", [PCMA, PCMU, G722, OPUS])
+def test_each_audio_codec_is_named_so_that_a_player_finds_its_decoder(tmp_path: Path, codec: Codec) -> None:
+    rig = Rig(tmp_path, formats=one(Track.PHONE_AUDIO, codec))
+    rig.recorder.open()
+    payloads = send_sound(rig, Track.PHONE_AUDIO, codec)
+    rig.recorder.seal("limit_reached")
+    found = read(rig.path)["phone-audio"]
+    assert [data for _, data in found] == payloads
+    assert [at for at, _ in found] == pytest.approx([index * 0.02 for index in range(100)], abs=0.003)
+
+
+def test_the_file_is_there_with_a_valid_header_before_any_media(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.recorder.open()
+    assert part_path(rig.path).stat().st_size > 0
+    assert not rig.path.exists()
+    manifest = rig.recorder.seal("join_failed")
+    assert manifest.tracks[0].frames == 0
+    assert manifest.tracks[0].first_s is None
+    assert verify(rig.path) == manifest
+
+
+def test_the_manifest_tells_the_recording_and_no_more_than_pseudonyms(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.recorder.open()
+    send_video(rig, Track.PHONE_VIDEO, [*PACKETS[:20], PACKETS[20][:-1], *PACKETS[21:]])
+    manifest = rig.recorder.seal("relative_hung_up")
+    told = json.loads(manifest_path(rig.path).read_bytes())
+    assert told["file"] == "call.mkv"
+    assert told["end_reason"] == "relative_hung_up"
+    assert told["facts"]["phone"] == "cell-12"
+    assert told["ended_at"] == "2026-03-01T12:00:01.960+00:00"
+    assert not told["truncated"]
+    [gap] = told["tracks"][1]["gaps"]
+    assert (gap["from_s"], gap["to_s"], gap["lost_packets"]) == (0.76, 0.84, 1)
+    assert told["tracks"][1]["frames"] == 49
+    assert told["tracks"][1]["sizes"] == [{"at_s": 0.0, "width": 320, "height": 240}]
+    assert verify(rig.path) == manifest
+    assert rig.recorder.seal("again") == manifest
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["call.mkv", "call.mkv.json"]
+
+
+def test_a_manifest_does_not_fit_another_name_or_another_content(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.recorder.open()
+    rig.recorder.seal("limit_reached")
+    other = tmp_path / "other.mkv"
+    shutil.copy(rig.path, other)
+    shutil.copy(manifest_path(rig.path), manifest_path(other))
+    with pytest.raises(ValueError, match="belongs to"):
+        verify(other)
+    text = manifest_path(rig.path).read_text()
+    manifest_path(rig.path).write_text(text.replace("limit_reached", "staff_ended"))
+    with pytest.raises(ValueError, match="changed"):
+        verify(rig.path)
+    manifest_path(rig.path).write_text(text)
+    with rig.path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"x")
+    with pytest.raises(ValueError, match="not what was sealed"):
+        verify(rig.path)
+
+
+def test_a_recording_of_the_same_name_is_never_written_over(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.path.write_bytes(b"old")
+    with pytest.raises(RecorderUnavailable, match=r"^io: "):
+        rig.recorder.open()
+    assert rig.path.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["call.mkv"]
+
+
+def test_too_little_free_space_refuses_the_recording_and_leaves_nothing(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, keep_free_bytes=2**60)
+    with pytest.raises(RecorderUnavailable, match=r"^disk_full: "):
+        rig.recorder.open()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_space_that_runs_low_in_mid_call_ends_the_recording_with_what_was(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.recorder.open()
+    send_video(rig, Track.PHONE_VIDEO)
+    file = rig.recorder._file
+    assert file is not None
+    file._keep_free_bytes = 2**60
+    assert rig.failed.wait(10)
+    manifest = rig.recorder.seal("disk_full")
+    assert rig.failures == ["disk_full"]
+    assert manifest.truncated
+    assert manifest.tracks[1].frames == 50
+    assert verify(rig.path) == manifest
+
+
+def test_a_queue_that_nobody_drains_is_bounded_and_told_once(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    for _ in range(MAX_QUEUED + 10):
+        rig.recorder.packet(Track.PHONE_VIDEO, PACKETS[0][0], rig.at(0))
+    assert rig.failures == ["overrun"]
+    assert rig.recorder.stats.queued == MAX_QUEUED
+
+
+def test_digits_are_not_recorded_and_a_changed_payload_type_goes_on(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.recorder.open()
+    rig.recorder.packet(Track.PHONE_AUDIO, rtp(1, 0, b"one", pt=8), rig.at(0))
+    rig.recorder.packet(Track.PHONE_AUDIO, rtp(2, 0, b"key", pt=101), rig.at(0.02))
+    rig.recorder.renegotiated(Track.PHONE_AUDIO, 98)
+    rig.recorder.packet(Track.PHONE_AUDIO, rtp(3, 320, b"two", pt=98), rig.at(0.04))
+    rig.recorder.seal("limit_reached")
+    assert [data for _, data in read(rig.path)["phone-audio"]] == [b"one", b"two"]
+
+
+@pytest.mark.peer
+def test_ffmpeg_decodes_every_frame_through_a_change_of_picture_size(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, formats=one(Track.OUTSIDE_VIDEO, H264))
+    rig.recorder.open()
+    portrait = list(pictures(30, width=240, height=320))
+    second = video_packets(portrait, sequence=100 + sum(map(len, PACKETS)), timestamp=5000 + 50 * 3600)
+    send_video(rig, Track.OUTSIDE_VIDEO)
+    send_video(rig, Track.OUTSIDE_VIDEO, second, start=2.0)
+    manifest = rig.recorder.seal("limit_reached")
+    assert decoded_frames(rig.path, "v:0") == 80
+    assert [(size.width, size.height) for size in manifest.tracks[0].sizes] == [(320, 240), (240, 320)]
+    shown = probe(rig.path, "-show_entries", "stream=codec_name,profile,width,height:format=duration", "-of", "json")
+    told = json.loads(shown)
+    assert told["streams"][0] == {
+        "codec_name": "h264", "profile": "Constrained Baseline", "width": 320, "height": 240,
+    }  # fmt: skip
+    assert float(told["format"]["duration"]) == pytest.approx(3.16, abs=0.05)
+
+
+@pytest.mark.peer
+def test_a_player_can_seek_by_the_index(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.recorder.open()
+    send_video(rig, Track.PHONE_VIDEO)
+    send_sound(rig, Track.PHONE_AUDIO, PCMA)
+    rig.recorder.seal("limit_reached")
+    shown = probe(rig.path, "-read_intervals", "1.5", "-select_streams", "v:0", "-show_entries", "packet=pts_time",
+                  "-of", "csv=p=0")  # fmt: skip
+    assert 1.0 < float(shown.split()[0].rstrip(",")) <= 1.5
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(("codec", "name"), [(PCMA, "pcm_alaw"), (PCMU, "pcm_mulaw"), (G722, "adpcm_g722")])
+def test_ffmpeg_hears_the_phone(tmp_path: Path, codec: Codec, name: str) -> None:
+    rig = Rig(tmp_path, formats=one(Track.PHONE_AUDIO, codec))
+    rig.recorder.open()
+    send_sound(rig, Track.PHONE_AUDIO, codec)
+    rig.recorder.seal("limit_reached")
+    told = probe(rig.path, "-show_entries", "stream=codec_name,sample_rate", "-of", "csv=p=0").strip()
+    assert told == f"{name},{16000 if codec is G722 else 8000}"
+    assert decoded_frames(rig.path, "a:0") == 100
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from tests.gateway.recording_rig import Rig
+from tests.gateway.rtp_source import pictures, rtp, video_packets
+from avisiod.gateway.recording_track import Track
+import threading
+rig = Rig(Path(sys.argv[1]))
+rig.recorder.open()
+rig.zero = rig.recorder._facts.started_monotonic
+packets = video_packets(list(pictures(100)))
+tick = threading.Event()
+begin = time.monotonic()
+for index, frame in enumerate(packets):
+    tick.wait(max(0, begin + index * 0.04 - time.monotonic()))
+    for packet in frame:
+        rig.recorder.packet(Track.PHONE_VIDEO, packet, time.monotonic())
+print("sent", flush=True)
+tick.wait(60)
+"""
+
+
+@pytest.mark.peer
+def test_a_killed_writer_leaves_all_but_the_last_two_seconds_and_the_next_start_seals_them(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "sent\n"
+    assert seal_truncated(tmp_path, "service_restarted") == []
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+    process.stdout.close()
+    [manifest] = seal_truncated(tmp_path, "service_restarted")
+    assert manifest.truncated
+    assert manifest.readable
+    assert manifest.facts is not None
+    assert manifest.facts.phone == "cell-12"
+    assert manifest.end_reason == "service_restarted"
+    track = manifest.tracks[1]
+    assert track.first_s is not None
+    assert track.last_s is not None
+    assert track.last_s - track.first_s >= 3.96 - 2.0
+    assert decoded_frames(tmp_path / "call.mkv", "v:0") == track.frames
+    assert verify(tmp_path / "call.mkv") == manifest
+    assert seal_truncated(tmp_path, "service_restarted") == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["call.mkv", "call.mkv.json"]
+
+
+def test_an_unreadable_recording_is_kept_under_another_name(tmp_path: Path) -> None:
+    folder = tmp_path / "2026"
+    folder.mkdir()
+    (folder / "x.mkv.part").write_bytes(b"not a film")
+    [manifest] = seal_truncated(tmp_path, "service_restarted")
+    assert not manifest.readable
+    assert (folder / "x.mkv.unreadable").read_bytes() == b"not a film"
+    assert verify(folder / "x.mkv.unreadable") == manifest
+    assert manifest.recording(folder).call == "x"
+    assert seal_truncated(tmp_path, "service_restarted") == []
+
+
+def test_a_sealing_that_was_interrupted_before_the_rename_is_finished_as_it_was_meant(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.recorder.open()
+    send_sound(rig, Track.PHONE_AUDIO, PCMA)
+    manifest = rig.recorder.seal("limit_reached")
+    rig.path.rename(part_path(rig.path))
+    assert seal_truncated(tmp_path, "service_restarted") == [manifest]
+    assert verify(rig.path) == manifest
+
+
+FULL = """
+import sys
+from pathlib import Path
+from tests.gateway.recording_rig import Rig
+from tests.gateway.rtp_source import rtp
+from avisiod.gateway.recording_track import Track
+rig = Rig(Path(sys.argv[1]))
+rig.recorder.open()
+for index in range(2000):
+    rig.recorder.packet(Track.PHONE_AUDIO, rtp(index, index * 160, bytes(160), pt=8), rig.at(index * 0.02))
+assert rig.failed.wait(20)
+assert rig.failures == ["disk_full"], rig.failures
+manifest = rig.recorder.seal("disk_full")
+assert manifest.truncated and 0 < manifest.tracks[0].last_s
+print("kept", flush=True)
+"""
+
+
+def test_a_disk_that_fills_ends_the_recording_and_keeps_what_was_written(tmp_path: Path) -> None:
+    """The kernel's file size limit refuses a write half-way, as a full disk does."""
+
+    def limited() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path)], preexec_fn=limited, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "kept\n", done.stderr
+    assert verify(tmp_path / "call.mkv").truncated
+    assert len(read(tmp_path / "call.mkv")["phone-audio"]) > 100
+    assert not facts_path(tmp_path / "call.mkv").exists()
