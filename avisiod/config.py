@@ -132,8 +132,12 @@ class Modem(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Speed of the serial port in bit/s."""
     pin_file: str = ""
     """File with the SIM's PIN; empty: none needed."""
+    pin_mark_file: str = "/var/lib/avisiod/modem-pin-tried"
+    """Notes that the PIN was tried, so that a wrong one is never sent twice, after a restart neither."""
     reports: bool = True
     """Ask the network for delivery reports."""
+    texts_folder: str = ""
+    """The site's own texts of the code SMS, LANGUAGE.yaml; they replace ours or add a language."""
 
 
 class Store(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
