@@ -29,8 +29,8 @@ from avisiod.devices.delivery import DeliveryBook, DeliveryReport
 from avisiod.devices.modem_setup import PinFile, SimUnusable
 from avisiod.devices.modem_state import ModemState, Sim
 from avisiod.devices.sms_failure import FailureKind, RouteFailure
-from avisiod.devices.troubles import Troubles
 from avisiod.devices.waiting import wait_s
+from avisiod.log import FirstThenDebug
 from avisiod.ports import Sms
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,7 @@ class Modem:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._settings = settings
+        self._device = settings.device
         self._clock = clock
         self._reactor = reactor
         self._changed = changed
@@ -76,7 +77,7 @@ class Modem:
         self._patience = patience or Patience()
         self._jitter = jitter
         self._pin = PinFile(Path(settings.pin_file) if settings.pin_file else None, Path(settings.pin_mark_file))
-        self._troubles = Troubles(log)
+        self._troubles = {name: FirstThenDebug(log) for name in ("link", "sim", "hang", "network", "send")}
         self._failures = 0
         self._session: AtSession | None = None
         self._serving = False
@@ -114,17 +115,17 @@ class Modem:
             try:
                 await self._live_once()
             except ModemRestarted as error:
-                log.info("Modem %s: %s; it is set up again", self._settings.device, error)
+                log.info("Modem %s: %s; it is set up again", self._device, error)
             except SimUnusable as error:
                 self._update(sim=error.sim, registered=False, last_error=_sim_kind(error.sim))
-                self._troubles.tell("sim", "Modem %s cannot send: %s", self._settings.device, error)
+                self._troubles["sim"].failed("Modem %s cannot send: %s", self._device, error)
             except (LinkError, OSError) as error:
                 self._lost(error)
             except CancelledError:
                 raise
             except Exception:
                 # A mistake of ours must not take the route down for good.
-                log.exception("Modem %s: unexpected failure; it is set up again", self._settings.device)
+                log.exception("Modem %s: unexpected failure; it is set up again", self._device)
             await self._back_off()
 
     async def _live_once(self) -> None:
@@ -132,10 +133,10 @@ class Modem:
         try:
             await modem_setup.greet(session)
             self._update(present=True)
-            self._troubles.over("link", "Modem %s answers", self._settings.device)
+            self._troubles["link"].recovered("Modem %s answers", self._device)
             await modem_setup.unlock(session, self._clock, self._pin, self._patience.slow_answer_s)
             self._update(sim=Sim.READY)
-            self._troubles.over("sim", "Modem %s: the SIM is ready", self._settings.device)
+            self._troubles["sim"].recovered("Modem %s: the SIM is ready", self._device)
             self._update(reports=await modem_setup.configure(session, reports=self._settings.reports))
             self._failures = 0
             await self._serve(session)
@@ -147,7 +148,7 @@ class Modem:
 
     def _open(self) -> AtSession:
         session = AtSession(self._clock, self._patience, self._hear, self._broken)
-        port = SerialPort(session, self._settings.device, self._reactor, baudrate=self._settings.baud)
+        port = SerialPort(session, self._device, self._reactor, baudrate=self._settings.baud)
         try:
             # Two programs on one port would each get half of every answer.
             fcntl.flock(port.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -174,9 +175,9 @@ class Modem:
                     await self._poll(session)
                     due = self._clock.now() + POLL_S
             except NoAnswer as error:
-                self._troubles.tell("hang", "Modem %s: %s; it is called to order", self._settings.device, error)
+                self._troubles["hang"].failed("Modem %s: %s; it is called to order", self._device, error)
                 await session.sync()
-                self._troubles.over("hang", "Modem %s answers again", self._settings.device)
+                self._troubles["hang"].recovered("Modem %s answers again", self._device)
 
     async def _something_to_do(self, due: float) -> None:
         if self._session is not None and self._session.broken is not None:
@@ -217,16 +218,14 @@ class Modem:
             was_absent = not plugged
 
     def _plugged(self) -> bool:
-        return os.path.exists(self._settings.device)
+        return os.path.exists(self._device)
 
     def _lost(self, error: Exception) -> None:
         self._update(
             present=False, sim=Sim.UNKNOWN, registered=False, signal_dbm=None, last_error=self._absence_kind()
         )
         text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        self._troubles.tell(
-            "link", "Modem %s is lost: %s; it is looked for until it is back", self._settings.device, text
-        )
+        self._troubles["link"].failed("Modem %s is lost: %s; it is looked for until it is back", self._device, text)
 
     # What is known of it.
 
@@ -250,10 +249,10 @@ class Modem:
         registered = any(modem_state.is_registered(stat) for stat in stats)
         self._update(registered=registered, roaming=any(modem_state.is_roaming(stat) for stat in stats))
         if registered:
-            self._troubles.over("network", "Modem %s is registered with the network", self._settings.device)
+            self._troubles["network"].recovered("Modem %s is registered with the network", self._device)
         else:
-            self._troubles.tell(
-                "network", "Modem %s is not registered with a network: look at antenna and SIM", self._settings.device
+            self._troubles["network"].failed(
+                "Modem %s is not registered with a network: look at antenna and SIM", self._device
             )
 
     def _update(self, **changes: object) -> None:
@@ -283,7 +282,7 @@ class Modem:
         else:
             now = self._clock.now()
             self._update(sent=self.state.sent + 1, last_error=None, last_latency_s=now - began)
-            self._troubles.over("send", "Modem %s sends again", self._settings.device)
+            self._troubles["send"].recovered("Modem %s sends again", self._device)
             if job.wanted:
                 job.done.callback(None)
             self._tell(self._book.accepted(reference, job.sms.id, now))
@@ -308,13 +307,13 @@ class Modem:
         except RouteFailure as failure:
             if failure.kind is not FailureKind.MEMORY_FULL:
                 raise
-            log.warning("Modem %s: %s; its messages are deleted", self._settings.device, failure)
+            log.warning("Modem %s: %s; its messages are deleted", self._device, failure)
             await self._delete_messages(session)
             return await session.submit(message, wanted)
 
     def _not_sent(self, job: _Job, failure: RouteFailure) -> None:
         self._update(failed=self.state.failed + 1, last_error=failure.kind)
-        self._troubles.tell("send", "Modem %s did not send: %s", self._settings.device, failure)
+        self._troubles["send"].failed("Modem %s did not send: %s", self._device, failure)
         if job.wanted:
             job.done.errback(failure)
 
@@ -350,7 +349,7 @@ class Modem:
                 self._stored.append((memory, index.strip(), line.startswith("+CDSI:")))
                 self._awake()
         elif line.startswith("+CMGS:"):
-            log.info("Modem %s accepted a message late; it had been given up", self._settings.device)
+            log.info("Modem %s accepted a message late; it had been given up", self._device)
 
     async def _clear(self, session: AtSession, memory: str, index: str, report: bool) -> None:
         """Read and delete a stored report; delete an incoming message unread: nobody would answer it."""

@@ -426,7 +426,7 @@ def report_pdu(number: str, reference: int, status: int) -> str:
     padded = digits + "F" * (len(digits) % 2)
     swapped = "".join(padded[i + 1] + padded[i] for i in range(0, len(padded), 2))
     stamp = "62106021430080"
-    return f"0791336000000000F006{reference:02X}{len(digits):02X}91{swapped}{stamp}{stamp}{status:02X}"
+    return f"07913306000000F006{reference:02X}{len(digits):02X}91{swapped}{stamp}{stamp}{status:02X}"
 
 
 HELP = """unplug | replug | report [STATUS] | restart | cms NUMBER [TIMES|always|never] | no-prompt N | lose N
