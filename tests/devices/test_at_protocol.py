@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,7 +47,7 @@ def test_pieces_of_any_size_give_the_same_events(cuts):
     heard = b'AT+CSQ\r\r\n+CMTI: "SM",3\r\n\r\n+CSQ: 20,99\r\n\r\n+CDS: 26\r\n' + CDS.encode() + b"\r\n\r\nOK\r\n"
     edges = sorted({0, len(heard), *(min(c * 2, len(heard)) for c in cuts)})
     dialogue = asked(prefix="+CSQ:")
-    events = [e for a, b in zip(edges, edges[1:], strict=False) for e in dialogue.receive(heard[a:b])]
+    events = [e for a, b in itertools.pairwise(edges) for e in dialogue.receive(heard[a:b])]
     assert events == [
         Unsolicited('+CMTI: "SM",3'),
         Unsolicited("+CDS: 26", CDS),
