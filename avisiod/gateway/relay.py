@@ -25,6 +25,7 @@ JUMP_S = 10.0
 """A timestamp that leaps further than this, while the clock on the wall did not, is a new timeline."""
 
 NO_SOURCE = -1
+OURSELVES = -2
 NOT_TAKEN = 255
 
 _IDS = struct.Struct("!II")
@@ -43,6 +44,7 @@ class OutStream:
         "_mark",
         "_out_sequence",
         "_out_timestamp",
+        "_own_type",
         "_position",
         "_rate",
         "_shift",
@@ -62,6 +64,7 @@ class OutStream:
         self._jump = int(JUMP_S * clock_rate)
         self._mark = 0x80 if kind is Kind.AUDIO else 0
         self._types = bytearray([NOT_TAKEN]) * 128
+        self._own_type = 0
         self._source = NO_SOURCE
         self._in_highest = 0
         self._in_timestamp = 0
@@ -78,6 +81,7 @@ class OutStream:
         if sender.event_payload_type is not None and receiver.event_payload_type is not None:
             self._types[sender.event_payload_type] = receiver.event_payload_type
         self._types[sender.codec.payload_type] = receiver.codec.payload_type
+        self._own_type = receiver.codec.payload_type
 
     def seam(self) -> None:
         """The next packet is joined on without a hole, whoever sends it."""
@@ -143,6 +147,21 @@ class OutStream:
             )
             + packet[start:]
         )
+
+    def inserted(self, payload: bytes, timestamp: int, marker: bool, now: float) -> bytes:
+        """A packet of our own, a prompt or a picture, on a timeline of its own, in place of any sender's."""
+        timestamp &= 0xFFFFFFFF
+        mark = 0x80 if marker else 0
+        if self._source != OURSELVES:
+            self._join(OURSELVES, 0, timestamp, now)
+            mark |= self._mark
+        else:
+            self._out_sequence = (self._out_sequence + 1) & 0xFFFF
+            self._out_timestamp = (timestamp + self._shift) & 0xFFFFFFFF
+            self._at = now
+        self.packets += 1
+        self.octets += len(payload)
+        return _HEADER.pack(0x80, mark | self._own_type, self._out_sequence, self._out_timestamp, self.ssrc) + payload
 
     def _join(self, source: int, sequence: int, timestamp: int, arrival: float) -> None:
         """Another sender: its first packet follows ours at once, later by the time that has passed."""

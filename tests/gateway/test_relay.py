@@ -226,8 +226,12 @@ def test_a_prompt_takes_the_place_of_the_sound_which_is_recorded_all_the_same():
     path.packet(packet(1), 1.0)
     path.mute()
     path.packet(packet(2), 1.02)
-    sent.send(Kind.AUDIO, path.stream.rewritten(packet(70, 0, source=99), 1.04))
+    sent.send(Kind.AUDIO, path.stream.inserted(b"prompt", 0, False, 1.04))
+    sent.send(Kind.AUDIO, path.stream.inserted(b"prompt", 160, False, 1.06))
     path.unmute(sent.send)
-    path.packet(packet(3), 1.06)
-    assert [rtp.sequence(each) for each in sent.packets] == [1001, 1002, 1003]
+    path.packet(packet(3), 1.08)
+    assert [rtp.sequence(each) for each in sent.packets] == [1001, 1002, 1003, 1004]
+    assert [rtp.timestamp(each) for each in sent.packets] == [0, 320, 480, 640]
+    assert [rtp.marker(each) for each in sent.packets] == [True, True, False, True]
+    assert {rtp.payload_type(each) for each in sent.packets} == {8}
     assert len(sent.tapped) == 3
