@@ -1,6 +1,8 @@
 """Offer and answer (RFC 3264) with a SIP phone: RTP/AVP or RTP/AVPF, one codec of each kind."""
 
 import ipaddress
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -46,6 +48,11 @@ _OWN_VIDEO = tuple(
     )
     for payload_type, mode in ((99, "1"), (98, "0"))
 )
+
+
+Kept = Mapping[Kind, MediaLine]
+"""Lines whose codecs have to stay as they are, because a browser speaks them too; empty where anything goes."""
+NOTHING_KEPT: Kept = MappingProxyType({})
 
 
 class Ports(msgspec.Struct, frozen=True):
@@ -94,7 +101,7 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
         return {kind: media.line for kind, media in self.media.items()}
 
 
-def answer(offer: str, own: OwnSide, version: int) -> Agreement:
+def answer(offer: str, own: OwnSide, version: int, kept: Kept = NOTHING_KEPT) -> Agreement:
     """Answer the phone's offer; `version` grows with every description of ours in this dialogue.
 
     One audio line must be acceptable; video is taken where it can be. OfferUnacceptable says what is missing.
@@ -105,7 +112,7 @@ def answer(offer: str, own: OwnSide, version: int) -> Agreement:
     lines = _head(own, version)
     for media in session.media:
         try:
-            kind, agreed = _agree(media, own, chosen)
+            kind, agreed = _agree(media, own, chosen, kept)
         except OfferUnacceptable as why:
             refused.append(str(why))
             lines += rejected(media)
@@ -119,12 +126,13 @@ def answer(offer: str, own: OwnSide, version: int) -> Agreement:
     )
 
 
-def offer(own: OwnSide, version: int) -> str:
+def offer(own: OwnSide, version: int, kept: Kept = NOTHING_KEPT) -> str:
     """An offer of ours, for an INVITE or re-INVITE that carried none."""
     lines = _head(own, version)
-    for kind, codecs in ((Kind.AUDIO, _OWN_AUDIO), (Kind.VIDEO, _OWN_VIDEO)):
-        if kind not in own.ports:
+    for kind, all_codecs in ((Kind.AUDIO, _OWN_AUDIO), (Kind.VIDEO, _OWN_VIDEO)):
+        if kind not in own.ports or (kept and kind not in kept):
             continue
+        codecs = (_own_codec(kept[kind].codec),) if kept else all_codecs
         payload_types = [codec.payload_type for codec in codecs] + ([_OWN_EVENT] if kind is Kind.AUDIO else [])
         lines += [f"m={kind} {own.ports[kind].rtp} RTP/AVP {' '.join(map(str, payload_types))}"]
         lines += _bandwidth(kind)
@@ -138,13 +146,13 @@ def offer(own: OwnSide, version: int) -> str:
     return joined(lines)
 
 
-def accept_answer(text: str, own: OwnSide) -> Agreement:
+def accept_answer(text: str, own: OwnSide, kept: Kept = NOTHING_KEPT) -> Agreement:
     """Read the phone's answer to an offer of ours. OfferUnacceptable where it leaves no audio."""
     chosen: dict[Kind, tuple[Media, PhoneMedia]] = {}
     refused = []
     for media in parse(text).media:
         try:
-            kind, agreed = _agree(media, own, chosen)
+            kind, agreed = _agree(media, own, chosen, kept)
         except OfferUnacceptable as why:
             refused.append(str(why))
             continue
@@ -154,7 +162,9 @@ def accept_answer(text: str, own: OwnSide) -> Agreement:
     return Agreement(text="", media={kind: agreed for kind, (_, agreed) in chosen.items()}, refused=tuple(refused))
 
 
-def _agree(media: Media, own: OwnSide, taken: dict[Kind, tuple[Media, PhoneMedia]]) -> tuple[Kind, PhoneMedia]:
+def _agree(
+    media: Media, own: OwnSide, taken: dict[Kind, tuple[Media, PhoneMedia]], kept: Kept
+) -> tuple[Kind, PhoneMedia]:
     """What to make of one m-line; OfferUnacceptable says why it is refused."""
     if media.kind not in tuple(Kind):
         raise OfferUnacceptable(f"{media}: this kind of media is not taken")
@@ -171,8 +181,11 @@ def _agree(media: Media, own: OwnSide, taken: dict[Kind, tuple[Media, PhoneMedia
         raise OfferUnacceptable(f"{media}: a second m-line of the same kind is not taken")
     if kind not in own.ports:
         raise OfferUnacceptable(f"{media}: no port of ours is set aside for it")
+    if kept and kind not in kept:
+        raise OfferUnacceptable(f"{media}: the call goes on without {kind}, as it was agreed with the browser")
     address = _usable_address(media, own)
-    chosen = _audio_format(media) if kind is Kind.AUDIO else _video_format(media)
+    formats = _allowed(media, kept.get(kind))
+    chosen = _audio_format(media, formats) if kind is Kind.AUDIO else _video_format(media, formats)
     return kind, _phone_media(kind, media, chosen, address)
 
 
@@ -185,18 +198,37 @@ def _usable_address(media: Media, own: OwnSide) -> str:
     return "" if address.is_unspecified else str(address)
 
 
-def _audio_format(media: Media) -> Format:
-    for each in media.formats:
-        if each.name in AUDIO_CODECS and each.payload_type not in _CLASH:
+def _allowed(media: Media, kept: MediaLine | None) -> list[Format]:
+    """The formats that may be chosen; where a codec is kept, those that mean the same."""
+    formats = [each for each in media.formats if each.payload_type not in _CLASH]
+    if kept is None:
+        return formats
+    formats = [each for each in formats if _meaning(each.codec()) == _meaning(kept.codec)]
+    if not formats:
+        raise OfferUnacceptable(f"{media}: {kept.codec.name} as the browser speaks it is not offered any more")
+    return formats
+
+
+def _meaning(codec: Codec) -> tuple[object, ...]:
+    """What has to be the same for packets to pass from one leg to the other."""
+    if codec.name != "H264":
+        return (codec.name,)
+    profile = h264.profile(codec.fmtp.get("profile-level-id", h264.DEFAULT_PROFILE_LEVEL_ID))
+    return codec.name, profile, h264.packetization_mode(codec.fmtp)
+
+
+def _audio_format(media: Media, formats: list[Format]) -> Format:
+    for each in formats:
+        if each.name in AUDIO_CODECS:
             return each
     raise OfferUnacceptable(f"{media}: none of Opus, G722, PCMA, PCMU is offered")
 
 
-def _video_format(media: Media) -> Format:
+def _video_format(media: Media, formats: list[Format]) -> Format:
     """The H264 that most browsers take: constrained baseline before other profiles, mode 1 before mode 0."""
     best: tuple[tuple[int, int], Format] | None = None
-    for each in media.formats:
-        if each.name != "H264" or each.payload_type in _CLASH:
+    for each in formats:
+        if each.name != "H264":
             continue
         profile = h264.profile(each.fmtp.get("profile-level-id", h264.DEFAULT_PROFILE_LEVEL_ID))
         mode = h264.packetization_mode(each.fmtp)
@@ -286,6 +318,11 @@ def _answer_lines(media: Media, agreed: PhoneMedia, ports: Ports) -> list[str]:
     if media.flag("mid"):
         lines.append(f"a=mid:{media.value('mid')}")
     return [*lines, f"a={line.direction}"]
+
+
+def _own_codec(codec: Codec) -> Codec:
+    """The codec with what we say of it."""
+    return msgspec.structs.replace(codec, fmtp=_own_fmtp(codec))
 
 
 def _own_fmtp(codec: Codec) -> dict[str, str]:
