@@ -53,6 +53,8 @@ class Sip(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """UDP port of the worker."""
     edge: tuple[str, ...] = ("127.0.0.1",)
     """Addresses from which INVITE is accepted."""
+    realm: str = "avisio"
+    """Realm of the phones' digest (RFC 7616), the same as in the edge's settings; HA1 values are bound to it."""
     session_expires_s: Annotated[int, Meta(ge=90)] = 1800
     """Session timer (RFC 4028); we refresh ourselves."""
 

@@ -12,9 +12,9 @@ _LONGEST = 32
 def dialled_number(text: str, region: str) -> Number | None:
     """Read what was dialled or written in `region` (ISO 3166): `0612345678`, `0033…`, `+33…`, spaces and dots.
 
-    None for anything else: service codes with `*` or `#`, letters, short numbers, extensions, and lengths that the
-    country's numbering plan does not have. Whether the number is in use is not asked: numbering plans change more
-    often than programs, and only listed contacts are called anyway.
+    None for anything else: service codes with `*` or `#`, letters, short numbers, extensions, and lengths that
+    no person's line has there. Whether the block is in use is not asked: numbering plans change more often than
+    programs, and only listed contacts are called anyway.
     """
     if len(text) > _LONGEST or not _DIALLED.issuperset(text):
         return None
@@ -22,6 +22,14 @@ def dialled_number(text: str, region: str) -> Number | None:
         parsed = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
         return None
-    if phonenumbers.is_possible_number_with_reason(parsed) != phonenumbers.ValidationResult.IS_POSSIBLE:
+    if not (phonenumbers.is_valid_number(parsed) or _may_exist(parsed)):
         return None
     return Number(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164))
+
+
+def _may_exist(parsed: phonenumbers.PhoneNumber) -> bool:
+    if parsed.italian_leading_zero:  # a trunk prefix that was kept because what follows it is no number
+        return False
+    line = phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE
+    length = phonenumbers.is_possible_number_for_type_with_reason(parsed, line)
+    return length == phonenumbers.ValidationResult.IS_POSSIBLE

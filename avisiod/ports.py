@@ -144,6 +144,13 @@ class StoreUnavailable(Exception):
     """The store cannot keep or tell anything now (disk full, locked, corrupt); nothing was half written."""
 
 
+class StoreRefused(StoreUnavailable):
+    """What was to be kept contradicts what is kept, such as a second end of a call or a code used twice.
+
+    Nothing was changed.
+    """
+
+
 class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A call's row: what is known of it after its latest event. Times in UTC, ISO 8601; None: not yet."""
 

@@ -1,0 +1,233 @@
+"""The store as the control process uses it: Deferreds outside, two threads of its own inside.
+
+One thread writes, so that changes reach the disk in the order in which they were asked for; another reads, so that a
+long list delays no call. A read that begins after a write's Deferred has fired sees that write.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import Connection
+from sqlalchemy.exc import StatementError
+from twisted.internet import defer, threads
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.python.threadpool import ThreadPool
+
+from avisiod.calls.ids import CallId, ContactId, Number, PhoneId, SessionId
+from avisiod.calls.reasons import EndReason
+from avisiod.log import FirstThenDebug
+from avisiod.ports import (
+    Acceptance,
+    CallRecord,
+    Contact,
+    JournalEntry,
+    Phone,
+    Recording,
+    StoreRefused,
+    StoreUnavailable,
+)
+from avisiod.store import acceptances, calls, contacts, events, invitations, phones, recordings
+from avisiod.store.acceptances import AcceptanceRecord
+from avisiod.store.database import Database, explained
+from avisiod.store.invitations import InvitationRecord
+
+T = TypeVar("T")
+Deferred = defer.Deferred
+
+_log = logging.getLogger(__name__)
+
+
+class Store:
+    """What is kept. Every Deferred fails with StoreUnavailable, or StoreRefused; nothing was changed then."""
+
+    def __init__(self, path: str | Path, reactor: IReactorFromThreads, realm: str = "avisio") -> None:
+        """`realm`: of the phones' digest, to which the HA1 values belong."""
+        self._path = Path(path)
+        self._realm = realm
+        self._reactor = reactor
+        self._writer = ThreadPool(minthreads=1, maxthreads=1, name="store-writer")
+        self._reader = ThreadPool(minthreads=1, maxthreads=1, name="store-reader")
+        self._database: Database | None = None
+        self._trouble = FirstThenDebug(_log)
+
+    def open(self) -> Deferred[None]:
+        """Check the file, bring it up to date, begin. StoreUnavailable leaves the file as it was."""
+        self._writer.start()
+        self._reader.start()
+
+        def opened(database: Database) -> None:
+            self._database = database
+
+        def failed(failure: Any) -> Any:
+            self._stop()
+            return failure
+
+        return threads.deferToThreadPool(self._reactor, self._writer, Database, self._path).addCallbacks(
+            opened, failed
+        )
+
+    def close(self) -> Deferred[None]:
+        """Finish what was asked for, then close. Harmless when closed."""
+        database, self._database = self._database, None
+        if database is None:
+            return defer.succeed(None)
+        done = threads.deferToThreadPool(self._reactor, self._reader, lambda: None)
+        done.addCallback(lambda _: threads.deferToThreadPool(self._reactor, self._writer, database.close))
+        return done.addCallback(lambda _: self._stop())
+
+    def _stop(self) -> None:
+        self._writer.stop()
+        self._reader.stop()
+
+    # Writing.
+
+    def save_call(self, record: CallRecord, entry: JournalEntry) -> Deferred[None]:
+        """Save a call's state and the event that led to it, in one transaction."""
+
+        def save(connection: Connection) -> None:
+            calls.save(connection, record)
+            events.append(connection, entry)
+
+        return self._write(save)
+
+    def add_event(self, entry: JournalEntry) -> Deferred[None]:
+        """Append to a call's journal without a change of its state."""
+        return self._write(lambda connection: events.append(connection, entry))
+
+    def save_invitation(self, call: CallId, code_hash: str, at_utc: str) -> Deferred[None]:
+        """Keep the keyed hash of the code that was issued. StoreRefused where the call has one already."""
+        return self._write(lambda connection: invitations.save(connection, call, code_hash, at_utc))
+
+    def spend_invitation(
+        self, call: CallId, session: SessionId, acceptance: Acceptance, at_utc: str
+    ) -> Deferred[None]:
+        """Use the code up and keep what was accepted, in one transaction. StoreRefused where it was used before."""
+        accepted = AcceptanceRecord(call=call, session=session, at_utc=at_utc, acceptance=acceptance)
+
+        def spend(connection: Connection) -> None:
+            if not invitations.spend(connection, call, at_utc):
+                raise StoreRefused("the code of this call is spent already, or was never issued")
+            acceptances.save(connection, accepted)
+
+        return self._write(spend)
+
+    def save_recording(self, recording: Recording) -> Deferred[None]:
+        """Keep a sealed recording. StoreRefused for a confidential call, or a second one of the same call."""
+        return self._write(lambda connection: recordings.save(connection, recording))
+
+    def end_open_calls(self, reason: EndReason, at_utc: str, at: float) -> Deferred[list[CallId]]:
+        """End every call that was left open, with a journal entry each; their ids."""
+
+        def end(connection: Connection) -> list[CallId]:
+            ended = calls.end_open(connection, reason, at_utc)
+            for call in ended:
+                details = msgspec.json.encode({"reason": reason.value}).decode()
+                entry = JournalEntry(
+                    call=call, at_utc=at_utc, at_monotonic=at, event="ended_at_start", state="ended", details=details
+                )
+                events.append(connection, entry)
+            return ended
+
+        return self._write(end)
+
+    def sync_inventory(self, listed_phones: Sequence[Phone], listed_contacts: Sequence[Contact]) -> Deferred[None]:
+        """Make phones and contacts what the inventory says, in one transaction."""
+
+        def sync(connection: Connection) -> None:
+            phones.sync(connection, listed_phones, self._realm)
+            contacts.sync(connection, listed_contacts)
+
+        return self._write(sync)
+
+    # Reading.
+
+    def phone(self, phone: PhoneId) -> Deferred[Phone | None]:
+        """A phone of the inventory."""
+        return self._read(lambda connection: phones.get(connection, phone))
+
+    def phones(self) -> Deferred[Sequence[PhoneId]]:
+        """Every phone of the inventory."""
+        return self._read(phones.listed)
+
+    def contact(self, contact: ContactId) -> Deferred[Contact | None]:
+        """A contact of the inventory."""
+        return self._read(lambda connection: contacts.get(connection, contact))
+
+    def contact_by_number(self, number: Number) -> Deferred[Contact | None]:
+        """The contact with this number."""
+        return self._read(lambda connection: contacts.by_number(connection, number))
+
+    def contacts_for(self, phone: PhoneId) -> Deferred[Sequence[Contact]]:
+        """Whom this phone may call."""
+        return self._read(lambda connection: contacts.for_phone(connection, phone))
+
+    def call(self, call: CallId) -> Deferred[CallRecord | None]:
+        """One call as it was saved last."""
+        return self._read(lambda connection: calls.get(connection, call))
+
+    def calls(self, since: str | None = None, limit: int = 100) -> Deferred[Sequence[CallRecord]]:
+        """The latest calls, newest first."""
+        return self._read(lambda connection: calls.since(connection, since, limit))
+
+    def journal(self, call: CallId) -> Deferred[Sequence[JournalEntry]]:
+        """A call's timeline, oldest first."""
+        return self._read(lambda connection: events.of(connection, call))
+
+    def invitation(self, call: CallId) -> Deferred[InvitationRecord | None]:
+        """A call's invitation."""
+        return self._read(lambda connection: invitations.get(connection, call))
+
+    def acceptances(self, call: CallId) -> Deferred[Sequence[AcceptanceRecord]]:
+        """What was accepted on a call, oldest first."""
+        return self._read(lambda connection: acceptances.of(connection, call))
+
+    def recording(self, call: CallId) -> Deferred[Recording | None]:
+        """A call's recording."""
+        return self._read(lambda connection: recordings.get(connection, call))
+
+    def _write(self, work: Callable[[Connection], T]) -> Deferred[T]:
+        database = self._database
+        if database is None:
+            return defer.fail(StoreUnavailable("the store is closed"))
+
+        def transaction() -> T:
+            try:
+                with database.writing() as connection:
+                    return work(connection)
+            except (StatementError, sqlite3.Error) as error:
+                raise explained(error, self._path) from None
+
+        done = threads.deferToThreadPool(self._reactor, self._writer, transaction)
+        return done.addCallbacks(self._worked, self._failed)
+
+    def _read(self, work: Callable[[Connection], T]) -> Deferred[T]:
+        database = self._database
+        if database is None:
+            return defer.fail(StoreUnavailable("the store is closed"))
+
+        def transaction() -> T:
+            try:
+                with database.reading() as connection:
+                    return work(connection)
+            except (StatementError, sqlite3.Error) as error:
+                raise explained(error, self._path) from None
+
+        return threads.deferToThreadPool(self._reactor, self._reader, transaction)
+
+    def _worked(self, result: T) -> T:
+        self._trouble.recovered("the database can be written again")
+        return result
+
+    def _failed(self, failure: Any) -> Any:
+        if not failure.check(StoreRefused) and failure.check(StoreUnavailable):
+            self._trouble.failed("nothing can be saved: %s", failure.value)
+        return failure
+
+    @property
+    def healthy(self) -> bool:
+        """Open, and the last write did not find the database unavailable."""
+        return self._database is not None and not self._trouble.failing

@@ -1,0 +1,176 @@
+"""The file: made, brought up to date, and never touched when something is wrong with it."""
+
+import datetime
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avisiod.ports import StoreUnavailable
+from avisiod.store.database import Database
+from avisiod.store.schema import UtcText, metadata
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def make(path: Path) -> None:
+    Database(path).close()
+
+
+def test_migrations_lead_from_nothing_to_the_schema(path: Path) -> None:
+    database = Database(path)
+    with database.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+        assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+        checks = {
+            constraint.name
+            for table in metadata.tables.values()
+            for constraint in table.constraints
+            if str(constraint.name).startswith("ck_")
+        }
+        sql = connection.exec_driver_sql("SELECT group_concat(sql) FROM sqlite_master").scalar_one()
+        assert all(str(check) in sql for check in checks)
+    database.close()
+
+
+def test_opening_again_changes_nothing(path: Path) -> None:
+    make(path)
+    before = path.read_bytes()
+    make(path)
+    assert path.read_bytes() == before
+
+
+def test_the_file_is_closed_to_others_and_set_up_to_last(path: Path) -> None:
+    database = Database(path)
+    assert stat.S_IMODE(path.stat().st_mode) & 0o027 == 0
+    with database.writing() as connection:
+        pragmas = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
+        }
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
+    assert sorted(other.name for other in path.parent.iterdir()) == ["avisiod.db", "avisiod.db-shm", "avisiod.db-wal"]
+    for other in path.parent.iterdir():
+        assert stat.S_IMODE(other.stat().st_mode) & 0o027 == 0
+    database.close()
+
+
+def refused_untouched(path: Path, words: str) -> None:
+    before = path.read_bytes()
+    with pytest.raises(StoreUnavailable, match=words):
+        Database(path)
+    assert path.read_bytes() == before
+    assert [other.name for other in path.parent.iterdir()] == [path.name]
+
+
+def test_a_newer_database_is_refused_and_left_untouched(path: Path) -> None:
+    make(path)
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+    refused_untouched(path, r"newer avisiod \(schema 9999\); it was left untouched: install that version again")
+
+
+def test_a_file_that_is_no_database_is_refused_and_kept(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"this is a letter to the judge")
+    refused_untouched(path, "damaged .* left untouched: copy it aside, then restore the last backup")
+
+
+def test_a_damaged_database_is_refused_and_kept(path: Path) -> None:
+    make(path)
+    data = bytearray(path.read_bytes())
+    data[4096 : len(data)] = b"\xff" * (len(data) - 4096)
+    path.write_bytes(data)
+    refused_untouched(path, "damaged")
+
+
+def test_another_programs_database_is_refused(path: Path) -> None:
+    path.parent.mkdir()
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE location (id)")
+    connection.commit()
+    connection.close()
+    refused_untouched(path, "another program; it was left untouched: correct store.path")
+
+
+def test_a_path_that_cannot_be_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnavailable, match=r"correct store\.path"):
+        Database(tmp_path / "file" / "avisiod.db")
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import alembic.command
+
+    def upgrade_then_fail(*arguments: object) -> None:
+        upgrade(*arguments)  # type: ignore[arg-type]
+        raise sqlite3.OperationalError("interrupted")
+
+    upgrade = alembic.command.upgrade
+    monkeypatch.setattr(alembic.command, "upgrade", upgrade_then_fail)
+    with pytest.raises(StoreUnavailable, match="interrupted"):
+        Database(path)
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
+    connection.close()
+    monkeypatch.undo()
+    make(path)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from avisiod.store import calls, events
+from avisiod.store.database import Database
+from tests.store.records import call, entry
+
+database = Database(Path(sys.argv[1]))
+number = 0
+while True:
+    name = f"call-{number // 3}"
+    state = ("dialled", "waiting", "connected")[number % 3]
+    with database.writing() as connection:
+        calls.save(connection, call(state, of=name))
+        events.append(connection, entry(state, of=name))
+    print(number, flush=True)
+    number += 1
+"""
+
+
+@pytest.mark.parametrize("kill_after", [1, 20, 61])
+def test_a_writer_killed_at_any_moment_leaves_state_and_journal_together(path: Path, kill_after: int) -> None:
+    command = [sys.executable, "-c", WRITER, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as writer:
+        assert writer.stdout is not None
+        told = [int(writer.stdout.readline()) for _ in range(kill_after)]
+        writer.send_signal(signal.SIGKILL)
+        told += [int(line) for line in writer.stdout.read().splitlines() if line.isdecimal()]
+    database = Database(path)  # checks the file's integrity
+    with database.reading() as connection:
+        states = connection.exec_driver_sql("SELECT id, state FROM calls ORDER BY id").all()
+        journal = connection.exec_driver_sql("SELECT call, event, id FROM events ORDER BY id").all()
+    database.close()
+    last = {row.call: row.event for row in journal}
+    assert dict(states) == last
+    assert len(journal) >= len(told)
+    assert told == list(range(len(told)))
+
+
+@given(st.datetimes().filter(lambda moment: 2 < moment.year < 9998), st.timezones())
+def test_a_moment_is_kept_to_the_microsecond_in_one_form(moment: datetime.datetime, zone: datetime.tzinfo) -> None:
+    local = moment.replace(tzinfo=zone)
+    text = UtcText().process_bind_param(local.isoformat(), None)  # type: ignore[arg-type]
+    assert text is not None
+    assert len(text) == len("2026-11-23T16:57:31.123456Z")
+    assert datetime.datetime.fromisoformat(text) == datetime.datetime.fromisoformat(local.isoformat())

@@ -1,0 +1,279 @@
+"""What is saved is there, whole and in order; what contradicts it is refused."""
+
+import json
+import logging
+import sqlite3
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import pytest_twisted
+from twisted.internet import defer
+
+from avisiod.calls.ids import SessionId
+from avisiod.calls.reasons import EndReason
+from avisiod.ports import Acceptance, StoreRefused, StoreUnavailable
+from avisiod.store import database
+from avisiod.store.acceptances import AcceptanceRecord
+from avisiod.store.invitations import InvitationRecord
+from avisiod.store.store import Store
+
+from .records import CALL, CONTACT, LAWYER, OTHER, PHONE, SECOND, START, after, call, entry, recording
+
+TWIN = msgspec.structs.replace(LAWYER, id="c-0003")
+SESSION = SessionId("ofrggzdfmztwq2lkmnsgk3tu")
+CHARTER = Acceptance(language="fr", version="2026-1", digest="c" * 64)
+
+
+async def refused(work: Awaitable[Any], *words: str) -> None:
+    with pytest.raises(StoreRefused) as error:
+        await work
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_call_comes_back_as_it_was_saved(store: Store) -> None:
+    await store.sync_inventory([PHONE], [CONTACT])
+    record = call(
+        "ended", contact=CONTACT.id, connected_utc=after(10), connected_s=29.97, limit_s=30.0, confidential=False
+    )
+    await store.save_call(record, entry("ended", reason="limit_reached"))
+    assert await store.call(CALL) == record
+    assert await store.call(OTHER) is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_journal_keeps_the_order_of_the_requests(store: Store) -> None:
+    states = ["dialled", "inviting", "waiting", "joining", "connected"]
+    await defer.gatherResults(
+        [store.save_call(call(state), entry(state, seconds=place)) for place, state in enumerate(states)]
+    )
+    journal = await store.journal(CALL)
+    assert [told.event for told in journal] == states
+    assert journal[3] == entry("joining", seconds=3)
+    last = await store.call(CALL)
+    assert last is not None
+    assert last.state == "connected"
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_journal_holds_no_secret_even_when_it_is_handed_one(store: Store) -> None:
+    await store.save_call(call(), entry(text="code 123456 for +33639980001", tries=3))
+    (told,) = await store.journal(CALL)
+    assert json.loads(told.details) == {"text": "code ****** for …01", "tries": 3}
+    await store.save_call(call(), msgspec.structs.replace(entry(), details="no JSON: 123456"))
+    assert json.loads((await store.journal(CALL))[1].details) == {"text": "no JSON: ******"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_refused_event_leaves_the_state_as_it_was(store: Store) -> None:
+    await store.save_call(call("dialled"), entry("dialled"))
+    await refused(store.save_call(call("connected"), entry("x", of=OTHER)), "FOREIGN KEY")
+    record = await store.call(CALL)
+    assert record is not None
+    assert record.state == "dialled"
+    assert len(await store.journal(CALL)) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_call_ends_once(store: Store) -> None:
+    await store.save_call(call("ended"), entry("ended"))
+    other_end = call("ended", end_reason=EndReason.PHONE_LOST.value, charged=False)
+    await refused(store.save_call(other_end, entry("ended")), "does not change")
+    await refused(store.save_call(call("connected"), entry("connected")))
+    await store.save_call(call("ended"), entry("farewell_over"))
+    assert [told.event for told in await store.journal(CALL)] == ["ended", "farewell_over"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_end_needs_its_time_and_reason(store: Store) -> None:
+    await refused(store.save_call(call("ended", end_reason=None), entry()), "ended_has_reason")
+    await refused(store.save_call(call("ended", ended_utc=None), entry()), "ended_has_time")
+    await refused(store.save_call(call("waiting", ended_utc=START), entry()), "ended_has_time")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_code_is_spent_once_and_the_acceptance_kept_with_it(store: Store) -> None:
+    await store.save_call(call(), entry())
+    await refused(store.spend_invitation(CALL, SESSION, CHARTER, after(1)), "never issued")
+    await store.save_invitation(CALL, "a" * 64, START)
+    kept = InvitationRecord(call=CALL, hash="a" * 64, issued_utc=START)
+    assert await store.invitation(CALL) == kept
+    await store.spend_invitation(CALL, SESSION, CHARTER, after(1))
+    assert await store.invitation(CALL) == msgspec.structs.replace(kept, spent_utc=after(1))
+    await refused(store.spend_invitation(CALL, SESSION, CHARTER, after(2)), "spent already")
+    await refused(store.save_invitation(CALL, "b" * 64, START))
+    accepted = AcceptanceRecord(call=CALL, session=SESSION, at_utc=after(1), acceptance=CHARTER)
+    assert await store.acceptances(CALL) == [accepted]
+    assert await store.acceptances(OTHER) == []
+    assert store.healthy
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_recording_is_kept_once(store: Store) -> None:
+    await store.save_call(call("ended"), entry())
+    await store.save_recording(recording())
+    assert await store.recording(CALL) == recording()
+    await store.save_recording(recording())
+    await refused(store.save_recording(msgspec.structs.replace(recording(), path="/another.mkv")))
+    assert await store.recording(CALL) == recording()
+    assert await store.recording(OTHER) is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_confidential_line_has_no_recording_whatever_the_order(store: Store) -> None:
+    await store.save_call(call(confidential=True), entry())
+    await refused(store.save_recording(recording()), "never recorded")
+    await refused(store.save_call(call(confidential=False), entry()), "confidential")
+    await store.save_call(call(of=OTHER), entry(of=OTHER))
+    await store.save_recording(recording(OTHER))
+    await refused(store.save_call(call(of=OTHER, confidential=True), entry(of=OTHER)), "confidential")
+
+
+@pytest_twisted.ensureDeferred
+async def test_calls_left_open_end_at_the_next_start(store: Store) -> None:
+    done, refusing = call("ended", of=OTHER, seconds=1), "ofrggzdfmztwq2lkmnsgk3tu"
+    await store.save_call(call("connected", connected_s=12.5), entry("connected"))
+    await store.save_call(done, entry("ended", of=OTHER))
+    rejected = call("refused", of=refusing, seconds=2, end_reason=EndReason.UNKNOWN_NUMBER.value)  # type: ignore[arg-type]
+    await store.save_call(rejected, entry("refused", of=refusing))  # type: ignore[arg-type]
+    ended = await store.end_open_calls(EndReason.SERVICE_RESTARTED, after(99), 5.0)
+    assert ended == [CALL, refusing]
+    record = await store.call(CALL)
+    assert record is not None
+    assert (record.state, record.end_reason, record.ended_utc) == (
+        "ended",
+        EndReason.SERVICE_RESTARTED.value,
+        after(99),
+    )
+    assert (record.connected_s, record.charged) == (12.5, False)
+    assert (await store.journal(CALL))[-1].event == "ended_at_start"
+    assert await store.call(OTHER) == done
+    kept = await store.call(refusing)  # type: ignore[arg-type]
+    assert kept is not None
+    assert kept.end_reason == EndReason.UNKNOWN_NUMBER.value
+    assert await store.end_open_calls(EndReason.SERVICE_RESTARTED, after(100), 6.0) == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_moment_without_time_zone_is_refused(store: Store) -> None:
+    await refused(store.save_call(call(dialled_utc="2026-11-23T16:00:00"), entry()), "without time zone")
+    await refused(store.save_call(call(dialled_utc="soon"), entry()))
+    assert await store.call(CALL) is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_calls_are_listed_newest_first(store: Store) -> None:
+    ids = [f"{letter}frggzdfmztwq2lkmnsgk3tu" for letter in "abcd"]
+    for place, name in enumerate(ids):
+        await store.save_call(call(of=name, seconds=place * 10), entry(of=name))  # type: ignore[arg-type]
+    assert [record.id for record in await store.calls()] == ids[::-1]
+    assert [record.id for record in await store.calls(limit=2)] == ["dfrggzdfmztwq2lkmnsgk3tu", ids[2]]
+    assert [record.id for record in await store.calls(since=after(10))] == [ids[3], ids[2], ids[1]]
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_inventory_is_what_the_file_says(store: Store) -> None:
+    await store.sync_inventory([PHONE, SECOND], [CONTACT, LAWYER])
+    assert await store.phone(PHONE.id) == PHONE
+    assert await store.phones() == [PHONE.id, SECOND.id]
+    assert await store.contact_by_number(CONTACT.number) == CONTACT
+    assert await store.contact(LAWYER.id) == LAWYER
+    assert await store.contacts_for(PHONE.id) == [CONTACT, LAWYER]
+    assert await store.contacts_for(SECOND.id) == [LAWYER]
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_left_the_inventory_is_unknown_but_old_calls_keep_their_contact(store: Store) -> None:
+    await store.sync_inventory([PHONE, SECOND], [CONTACT, LAWYER])
+    await store.save_call(call("ended", contact=CONTACT.id), entry())
+    await store.sync_inventory([SECOND], [LAWYER])
+    assert await store.phone(PHONE.id) is None
+    assert await store.contact_by_number(CONTACT.number) is None
+    assert await store.contact(CONTACT.id) is None
+    record = await store.call(CALL)
+    assert record is not None
+    assert record.contact == CONTACT.id
+    await store.sync_inventory([PHONE], [CONTACT])
+    assert await store.contact_by_number(CONTACT.number) == CONTACT
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_inventory_that_contradicts_itself_changes_nothing(store: Store) -> None:
+    await store.sync_inventory([PHONE], [CONTACT])
+    await refused(store.sync_inventory([], [LAWYER, CONTACT, TWIN]))
+    assert await store.contact_by_number(CONTACT.number) == CONTACT
+    assert await store.phone(PHONE.id) == PHONE
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_edge_sees_the_listed_phones_as_subscribers(store: Store, path: Path) -> None:
+    await store.sync_inventory([PHONE, SECOND], [])
+    await store.sync_inventory([SECOND], [])
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT id, username, domain, password, ha1, ha1b FROM subscriber").fetchall()
+    connection.close()
+    assert rows == [(2, SECOND.id, "avisio", "", SECOND.ha1, "")]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_locked_database_is_told_and_nothing_is_lost_silently(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from twisted.internet import reactor
+
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 20)
+    caplog.set_level(logging.DEBUG, "avisiod")
+    store = Store(path, reactor)  # type: ignore[arg-type]
+    await store.open()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="another program holds the database: end it; nothing was changed"):
+            await store.save_call(call(), entry())
+    assert not store.healthy
+    assert await store.calls() == []
+    other.execute("ROLLBACK")
+    other.close()
+    await store.save_call(call(), entry())
+    assert store.healthy
+    assert [record.levelname for record in caplog.records] == ["WARNING", "DEBUG", "INFO"]
+    await store.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_full_disk_is_told(store: Store) -> None:
+    def limit(connection: Any) -> None:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    await store._write(limit)
+    with pytest.raises(StoreUnavailable, match="the disk is full: free space; nothing was changed"):
+        await store.save_call(call(), entry(text="x" * 100_000))
+    assert await store.call(CALL) is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_closed_store_says_so_and_takes_nothing(store: Store) -> None:
+    pending = store.save_call(call(), entry())
+    await store.close()
+    await pending
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await store.save_call(call(), entry())
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await store.call(CALL)
+    assert not store.healthy
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_work_is_done_in_the_reactors_thread(store: Store) -> None:
+    import threading
+
+    seen: list[str] = []
+    await store._write(lambda _: seen.append(threading.current_thread().name))
+    await store._read(lambda _: seen.append(threading.current_thread().name))
+    assert threading.current_thread().name not in seen
+    assert len(set(seen)) == 2
