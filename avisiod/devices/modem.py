@@ -78,6 +78,7 @@ class Modem:
         self._jitter = jitter
         self._pin = PinFile(Path(settings.pin_file) if settings.pin_file else None, Path(settings.pin_mark_file))
         self._troubles = {name: FirstThenDebug(log) for name in ("link", "sim", "hang", "network", "send")}
+        self._stopped = False
         self._failures = 0
         self._session: AtSession | None = None
         self._serving = False
@@ -96,8 +97,12 @@ class Modem:
     def stop(self) -> None:
         """Close the port. A message in hand fails."""
         if self._life is not None:
+            self._stopped = True
             self._life.cancel()
             self._life = None
+            if self._session is not None:
+                # Called from within one of our own callbacks, where there is nothing to cancel.
+                self._session.close()
 
     def send(self, sms: Sms) -> Deferred[None]:
         """Done when the network has accepted the message; RouteFailure when not. Cancelling stops what can be."""
@@ -111,15 +116,18 @@ class Modem:
     # Life with the modem.
 
     async def _live(self) -> None:
-        while True:
+        while not self._stopped:
             try:
                 await self._live_once()
             except ModemRestarted as error:
+                self._update(registered=False)
                 log.info("Modem %s: %s; it is set up again", self._device, error)
             except SimUnusable as error:
                 self._update(sim=error.sim, registered=False, last_error=_sim_kind(error.sim))
                 self._troubles["sim"].failed("Modem %s cannot send: %s", self._device, error)
             except (LinkError, OSError) as error:
+                if self._stopped:
+                    return
                 self._lost(error)
             except CancelledError:
                 raise
@@ -286,6 +294,9 @@ class Modem:
             if job.wanted:
                 job.done.callback(None)
             self._tell(self._book.accepted(reference, job.sms.id, now))
+        finally:
+            if job.wanted:  # stopped, or a mistake of ours
+                job.done.errback(self._absence())
 
     async def _submit(self, session: AtSession, job: _Job) -> int:
         try:

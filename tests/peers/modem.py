@@ -48,6 +48,8 @@ class Faults:
     """Says nothing at all."""
     no_prompt: int = 0
     """So many AT+CMGS stay without a prompt (the text entry is open all the same)."""
+    hold_prompt: bool = False
+    """The prompt waits for `SoftModem.prompt`."""
     silent_after_submit: int = 0
     """So many messages are taken but never answered."""
     lose_submit: int = 0
@@ -164,6 +166,11 @@ class SoftModem:
             self._reset()
         self.say("RDY")
 
+    def prompt(self) -> None:
+        """Ask for the message at last."""
+        self.faults.hold_prompt = False
+        self._write(b"\r\n> ")
+
     def report(self, reference: int | None = None, *, status: int = 0, stored: bool = False) -> None:
         """Hand on a delivery report for a message, the last one by default. `stored` announces it with +CDSI."""
         sms = next(s for s in reversed(self.received) if reference is None or s.reference == reference)
@@ -261,6 +268,8 @@ class SoftModem:
             return
         if line.startswith("AT+CMGS="):
             self._entry = int(line[8:])
+            if self.faults.hold_prompt:
+                return
             if self.faults.no_prompt:
                 self.faults.no_prompt -= 1
             elif not self.faults.silent:
