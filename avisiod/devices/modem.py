@@ -26,6 +26,7 @@ from avisiod.devices import modem_setup, modem_state, pdu
 from avisiod.devices.at_protocol import Unsolicited
 from avisiod.devices.at_session import AtSession, LinkError, LinkLost, ModemRestarted, NoAnswer, Patience
 from avisiod.devices.delivery import DeliveryBook, DeliveryReport
+from avisiod.devices.mistakes import described
 from avisiod.devices.modem_setup import PinFile, SimUnusable
 from avisiod.devices.modem_state import ModemState, Sim
 from avisiod.devices.sms_failure import FailureKind, RouteFailure
@@ -131,9 +132,8 @@ class Modem:
                 self._lost(error)
             except CancelledError:
                 raise
-            except Exception:
-                # A mistake of ours must not take the route down for good.
-                log.exception("Modem %s: unexpected failure; it is set up again", self._device)
+            except Exception as error:  # noqa: BLE001 - a mistake of ours must not take the route down for good
+                log.error("Modem %s: unexpected %s; it is set up again", self._device, described(error))  # noqa: TRY400
             await self._back_off()
 
     async def _live_once(self) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 
 from avisiod.clock import Clock
+from avisiod.devices.mistakes import described
 from avisiod.devices.sms_failure import RouteFailure
 from avisiod.devices.waiting import wait_s
 from avisiod.ports import Sms, SmsFailed, SmsRoute
@@ -73,8 +74,8 @@ class Outbox:
                     routes.remove(turn)
                 except CancelledError:
                     raise
-                except Exception:
-                    log.exception("A route for SMS failed unexpectedly; the others are tried")
+                except Exception as error:  # noqa: BLE001 - a broken route must not stop the others
+                    log.error("A route for SMS failed: %s; the others are tried", described(error))  # noqa: TRY400
                     why = "a route failed unexpectedly"
                     routes.remove(turn)
                 else:
