@@ -1,4 +1,4 @@
-"""How an exception that nobody foresaw is told: what and where, without its text, which may hold a number or a code."""
+"""How an exception that nobody foresaw is told: what and where, never its text, which may hold a code."""
 
 import traceback
 from pathlib import Path

@@ -17,7 +17,7 @@ from tests.peers.modem import SoftModem
 
 NUMBER = "+33698765432"
 CODE = "483920"
-PIN = "7351"
+PIN = "73519264"
 TEXT = f"Avisio : votre code {CODE}\n@visio.example #{CODE}"
 SECRETS = (NUMBER[1:], NUMBER[-9:], CODE, PIN, semi_octets(NUMBER[1:]).hex().upper(), "votre code")
 PATIENCE_S = 10.0
@@ -157,7 +157,7 @@ def nothing_leaks(caplog):
     yield
     globalLogPublisher.removeObserver(twisted.append)
     formatter = logging.Formatter()
-    said = [formatter.format(r) + repr(r.__dict__) for when in ("setup", "call") for r in caplog.get_records(when)]
+    said = [formatter.format(r) + repr(r.args) for when in ("setup", "call") for r in caplog.get_records(when)]
     said += [(formatEvent(e) or "") + str(e.get("log_failure", "")) for e in twisted]
     for text in said:
         for secret in SECRETS:

@@ -457,7 +457,7 @@ async def test_the_last_try_is_left_to_a_person(bench):
 
 @pytest.mark.parametrize(
     ("content", "mark"),
-    [("12", "mark"), ("12ab", "mark"), (f"{PIN} {PIN}", "mark"), (PIN, "missing/mark"), (None, "mark")],
+    [("12", "mark"), ("12ab", "mark"), (f"{PIN} 1", "mark"), (PIN, "missing/mark"), (None, "mark")],
 )
 @pytest_twisted.ensureDeferred
 async def test_a_pin_that_cannot_be_used_is_not_sent(bench, content, mark):
