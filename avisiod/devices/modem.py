@@ -117,7 +117,7 @@ class Modem:
     # Life with the modem.
 
     async def _live(self) -> None:
-        while not self._stopped:
+        while not self._is_stopped():
             try:
                 await self._live_once()
             except ModemRestarted as error:
@@ -127,14 +127,17 @@ class Modem:
                 self._update(sim=error.sim, registered=False, last_error=_sim_kind(error.sim))
                 self._troubles["sim"].failed("Modem %s cannot send: %s", self._device, error)
             except (LinkError, OSError) as error:
-                if self._stopped:
-                    return
-                self._lost(error)
+                if not self._is_stopped():
+                    self._lost(error)
             except CancelledError:
                 raise
             except Exception as error:  # noqa: BLE001 - a mistake of ours must not take the route down for good
                 log.error("Modem %s: unexpected %s; it is set up again", self._device, described(error))  # noqa: TRY400
-            await self._back_off()
+            if not self._is_stopped():
+                await self._back_off()
+
+    def _is_stopped(self) -> bool:
+        return self._stopped
 
     async def _live_once(self) -> None:
         session = self._open()

@@ -558,3 +558,17 @@ async def test_it_may_be_stopped_from_its_own_answer(bench, caplog):
     b.soft.unplug()
     b.clock.advance(100)
     assert not [r for r in caplog.records if r.levelname == "WARNING"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_it_may_be_stopped_when_the_loss_is_told(bench):
+    b = bench()
+    modem = b.start()
+    await b.ready()
+    modem._changed = lambda state: None if state.present else modem.stop()
+    b.soft.unplug()
+    await b.until(lambda: not modem.state.present, "the loss")
+    b.soft.plug()
+    b.soft.commands.clear()
+    b.clock.advance(100)
+    assert b.soft.commands == []
