@@ -5,10 +5,13 @@
 export PYTHONPATH := $(CURDIR)
 PYTHON = .venv/bin/python
 
-.PHONY: setup demo test check lint bench lock media
+.PHONY: setup demo test check lint bench lock media prompts
 
 setup:
 	@scripts/setup
+
+prompts: setup
+	@$(PYTHON) scripts/make-prompts
 
 lint: setup
 	$(PYTHON) -m ruff check .

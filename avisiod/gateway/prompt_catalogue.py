@@ -1,0 +1,117 @@
+"""What the phone hears and sees, by name: the texts, and which of them ends a call.
+
+One name stands for a prompt and for the picture that goes with it; warnings are spoken only. The texts lie in
+prompt_texts/LANGUAGE.yaml: another file is another language.
+"""
+
+import functools
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from avisiod.calls.reasons import EndReason
+
+TEXTS = Path(__file__).parent / "prompt_texts"
+DEFAULT_LANGUAGE = "fr"
+
+WAITING = "waiting"
+JOINING = "joining"
+INTERRUPTED = "interrupted"
+WARNING = "warning"
+TECHNICAL_FAILURE = "technical_failure"
+
+WARNING_SECONDS = (10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 600)
+"""Warnings that are spoken with their very time; at any other time the phone hears that the call ends soon."""
+
+_BY_REASON = {
+    EndReason.LIMIT_REACHED: "limit_reached",
+    EndReason.RELATIVE_HUNG_UP: "relative_hung_up",
+    EndReason.STAFF_ENDED: "staff_ended",
+    EndReason.RELATIVE_LOST: "relative_lost",
+    EndReason.CODE_EXPIRED: "code_expired",
+    EndReason.JOIN_FAILED: "join_failed",
+    EndReason.UNKNOWN_PHONE: "unknown_phone",
+    EndReason.UNKNOWN_NUMBER: "unknown_number",
+    EndReason.NOT_A_NUMBER: "not_a_number",
+    EndReason.PHONE_BUSY: "phone_busy",
+    EndReason.CONTACT_BUSY: "contact_busy",
+    EndReason.NO_CAPACITY: "no_capacity",
+    EndReason.SMS_FAILED: "sms_failed",
+    EndReason.RECORDER_FAILED: TECHNICAL_FAILURE,
+    EndReason.DISK_FULL: TECHNICAL_FAILURE,
+    EndReason.MEDIA_FAILED: TECHNICAL_FAILURE,
+    EndReason.SERVICE_RESTARTED: TECHNICAL_FAILURE,
+    EndReason.SERVICE_STOPPING: "service_stopping",
+    # Nobody is there to hear it, or nothing to hear it with.
+    EndReason.DETAINEE_HUNG_UP: "",
+    EndReason.DETAINEE_GAVE_UP: "",
+    EndReason.PHONE_LOST: "",
+    EndReason.OFFER_UNACCEPTABLE: "",
+    EndReason.SIP_FAILED: "",
+}
+
+
+def for_end_reason(reason: EndReason) -> str:
+    """Name of the prompt and picture that tell the phone why the call ended; empty where it is past telling."""
+    return _BY_REASON[reason]
+
+
+def for_warning(remaining_s: float) -> str:
+    """Name of the prompt that says how much time is left."""
+    seconds = round(remaining_s)
+    return f"{WARNING}_{seconds}" if seconds in WARNING_SECONDS else WARNING
+
+
+class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One prompt in one language."""
+
+    spoken: Annotated[str, Meta(min_length=1)]
+    title: str = ""
+    """Large in the picture; empty: no picture."""
+    text: str = ""
+
+
+class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A sentence with a number in it."""
+
+    one: str
+    many: str
+
+    def spoken(self, count: int) -> str:
+        """The sentence for that number."""
+        return self.one if count == 1 else self.many.format(n=count)
+
+
+class Language(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The texts of one language."""
+
+    language_name: str
+    warning_minutes: Count
+    warning_seconds: Count
+    prompts: dict[str, Text]
+
+    def spoken(self) -> dict[str, str]:
+        """Everything that is said, warnings with their time included, by name."""
+        said = {name: text.spoken for name, text in self.prompts.items()}
+        for seconds in WARNING_SECONDS:
+            minutes, odd = divmod(seconds, 60)
+            sentence = self.warning_seconds.spoken(seconds) if odd else self.warning_minutes.spoken(minutes)
+            said[f"{WARNING}_{seconds}"] = sentence
+        return said
+
+
+@functools.cache
+def languages() -> tuple[str, ...]:
+    """Codes of the languages that have texts."""
+    return tuple(sorted(path.stem for path in TEXTS.glob("*.yaml")))
+
+
+@functools.cache
+def language(code: str) -> Language:
+    """The texts of a language, French where there are none."""
+    path = TEXTS / f"{code}.yaml"
+    if code not in languages():
+        path = TEXTS / f"{DEFAULT_LANGUAGE}.yaml"
+    return msgspec.yaml.decode(path.read_bytes(), type=Language)

@@ -1,0 +1,199 @@
+"""What the phone hears and sees while no relative is there."""
+
+import logging
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import av
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avisiod.calls.reasons import Cause, EndReason
+from avisiod.config import Calls
+from avisiod.gateway import pictures, prompt_catalogue
+from avisiod.gateway.leg import Codec
+from avisiod.gateway.parameter_sets import Size
+from avisiod.gateway.prompts import Prompts
+from tests.gateway.rtp_source import G722, OPUS, PCMA, PCMU
+
+SILENCE = b"\x00\x00"
+
+
+def wav(path: Path, seconds: float, *, rate: int = 16000, channels: int = 1) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(b"\x00\x10" * int(seconds * rate) * channels)
+
+
+def video(profile_level_id: str, mode: str = "0") -> Codec:
+    fmtp = {"profile-level-id": profile_level_id, "packetization-mode": mode}
+    return Codec(name="H264", payload_type=99, clock_rate=90000, fmtp=fmtp)
+
+
+@pytest.mark.parametrize("reason", list(EndReason))
+def test_every_end_of_a_call_has_words_for_whoever_is_left_on_the_phone(reason: EndReason) -> None:
+    name = prompt_catalogue.for_end_reason(reason)
+    if name:
+        for code in prompt_catalogue.languages():
+            text = prompt_catalogue.language(code).prompts[name]
+            assert text.spoken
+            assert text.title
+    else:
+        assert reason.cause in (Cause.DETAINEE, Cause.NETWORK, Cause.SERVICE)
+
+
+def test_what_is_not_charged_is_never_told_as_charged() -> None:
+    for reason in EndReason:
+        name = prompt_catalogue.for_end_reason(reason)
+        if name and "décompté" in prompt_catalogue.language("fr").prompts[name].spoken:
+            assert not reason.charged
+
+
+def test_all_languages_have_the_same_prompts() -> None:
+    assert {"en", "fr"} <= set(prompt_catalogue.languages())
+    said = [set(prompt_catalogue.language(code).spoken()) for code in prompt_catalogue.languages()]
+    assert all(names == said[0] for names in said)
+    seen = [
+        {name for name, text in prompt_catalogue.language(code).prompts.items() if text.title}
+        for code in prompt_catalogue.languages()
+    ]
+    assert all(names == seen[0] for names in seen)
+
+
+def test_default_warnings_are_said_with_their_time_and_odd_ones_in_general() -> None:
+    said = prompt_catalogue.language("fr").spoken()
+    assert [said[prompt_catalogue.for_warning(left)] for left in Calls().warnings_s] == [
+        "Il vous reste 2 minutes.",
+        "Il vous reste 30 secondes.",
+    ]
+    assert said[prompt_catalogue.for_warning(60.0)] == "Il vous reste une minute."
+    assert said[prompt_catalogue.for_warning(90)] == "Il vous reste 90 secondes."
+
+
+@given(st.floats(0, 10_000))
+def test_every_warning_time_has_a_prompt(left: float) -> None:
+    assert prompt_catalogue.for_warning(left) in prompt_catalogue.language("en").spoken()
+
+
+def test_a_language_without_texts_is_french() -> None:
+    assert prompt_catalogue.language("eo") == prompt_catalogue.language("fr")
+    assert prompt_catalogue.language("../fr") == prompt_catalogue.language("fr")
+
+
+@pytest.mark.parametrize("codec", [PCMA, PCMU, G722])
+def test_sound_is_cut_into_payloads_of_20_ms(tmp_path: Path, codec: Codec) -> None:
+    wav(tmp_path / "fr" / "waiting.wav", 1.01, rate=44100, channels=2)
+    payloads = Prompts(folder=tmp_path).audio("waiting", "fr", codec)
+    assert 51 <= len(payloads) <= 52
+    assert {len(payload) for payload in payloads} == {160}
+
+
+def test_opus_payloads_hold_20_ms_each(tmp_path: Path) -> None:
+    wav(tmp_path / "fr" / "waiting.wav", 1.0)
+    payloads = Prompts(folder=tmp_path).audio("waiting", "fr", OPUS)
+    decoder = av.CodecContext.create("libopus", "r")
+    decoded = [frame for payload in payloads for frame in decoder.decode(av.Packet(payload))]
+    assert {frame.samples for frame in decoded if isinstance(frame, av.AudioFrame)} == {960}
+    assert 50 <= len(payloads) <= 52
+
+
+def test_the_site_s_own_sound_replaces_ours_one_by_one(tmp_path: Path) -> None:
+    wav(tmp_path / "own" / "fr" / "waiting.wav", 1.0)
+    wav(tmp_path / "own" / "fr" / "joining.wav", 1.0)
+    wav(tmp_path / "site" / "fr" / "waiting.wav", 2.0, rate=8000)
+    prompts = Prompts(str(tmp_path / "site"), tmp_path / "own")
+    assert len(prompts.audio("waiting", "fr", PCMA)) == 100
+    assert len(prompts.audio("joining", "fr", PCMA)) == 50
+
+
+def test_a_missing_prompt_is_a_tone_and_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    prompts = Prompts(folder=tmp_path)
+    with caplog.at_level(logging.WARNING):
+        assert 20 < len(prompts.audio("waiting", "fr", PCMA)) < 60
+        prompts.audio("waiting", "fr", PCMU)
+    assert [record.getMessage().count("make-prompts") for record in caplog.records] == [1]
+
+
+def test_a_damaged_file_of_the_site_gives_way_to_ours(tmp_path: Path) -> None:
+    wav(tmp_path / "own" / "fr" / "waiting.wav", 1.0)
+    (tmp_path / "site" / "fr").mkdir(parents=True)
+    (tmp_path / "site" / "fr" / "waiting.wav").write_bytes(b"RIFF no sound at all")
+    assert len(Prompts(str(tmp_path / "site"), tmp_path / "own").audio("waiting", "fr", PCMA)) == 50
+
+
+def test_a_warning_without_its_own_sound_is_the_general_one(tmp_path: Path) -> None:
+    wav(tmp_path / "fr" / "warning.wav", 3.0)
+    assert len(Prompts(folder=tmp_path).audio("warning_120", "fr", PCMA)) == 150
+
+
+@pytest.mark.parametrize(
+    ("profile_level_id", "size"),
+    [
+        ("42e01f", Size(640, 480)),
+        ("640028", Size(640, 480)),
+        ("42e016", Size(640, 480)),
+        ("42e015", Size(352, 288)),
+        ("42e00d", Size(352, 288)),
+        ("42000a", Size(176, 144)),
+    ],
+)
+def test_a_picture_is_one_keyframe_within_the_phone_s_level_in_payloads_for_mode_0(
+    profile_level_id: str, size: Size
+) -> None:
+    codec = video(profile_level_id)
+    payloads = Prompts(folder=Path("none")).picture("waiting", "fr", codec)
+    assert max(map(len, payloads)) <= 1100
+    kinds = [payload[0] & 0x1F for payload in payloads]
+    assert kinds[:2] == [7, 8]
+    assert set(kinds[2:]) == {5}
+    sps = payloads[0]
+    assert sps[1] == 0x42
+    assert sps[2] & 0x40
+    assert sps[3] <= int(profile_level_id[4:], 16)
+    decoder = av.CodecContext.create("h264", "r")
+    packet = av.Packet(b"".join(b"\x00\x00\x00\x01" + payload for payload in payloads))
+    frames = [*decoder.decode(packet), *decoder.decode(None)]
+    assert [(frame.width, frame.height) for frame in frames if isinstance(frame, av.VideoFrame)] == [size]
+
+
+def test_words_stay_inside_every_picture() -> None:
+    for code in prompt_catalogue.languages():
+        for name, text in prompt_catalogue.language(code).prompts.items():
+            if not text.title:
+                continue
+            image = pictures.render(name, text, Size(640, 480)).convert("L")
+            for edge in ((0, 0, 640, 20), (0, 460, 640, 480), (0, 0, 24, 480), (616, 0, 640, 480)):
+                assert image.crop(edge).getextrema()[1] < 80, (code, name, edge)
+
+
+def test_a_name_without_picture_is_refused() -> None:
+    for name in ("warning", "nonsense"):
+        with pytest.raises(ValueError, match="no picture"):
+            Prompts(folder=Path("none")).picture(name, "fr", video("42e01f"))
+
+
+def test_what_was_prepared_is_not_encoded_again(tmp_path: Path) -> None:
+    wav(tmp_path / "fr" / "waiting.wav", 1.0)
+    prompts = Prompts(folder=tmp_path)
+    prompts.prepare(["fr"], [PCMA])
+    (tmp_path / "fr" / "waiting.wav").unlink()
+    assert len(prompts.audio("waiting", "fr", PCMA)) == 50
+
+
+@pytest.mark.peer
+def test_the_prompts_are_spoken_in_every_language(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "scripts/make-prompts", str(tmp_path)], check=True, timeout=110, capture_output=True
+    )
+    for code in prompt_catalogue.languages():
+        for name in prompt_catalogue.language(code).spoken():
+            payloads = Prompts(folder=tmp_path).audio(name, code, PCMA)
+            assert 0.8 < len(payloads) * 0.02 < 15, (code, name)
+            loud = sum(payload.count(0xD5) + payload.count(0x55) < 100 for payload in payloads)
+            assert loud > len(payloads) // 3, (code, name)
