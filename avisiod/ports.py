@@ -4,7 +4,8 @@ Coroutines of the control process await Twisted Deferreds, never asyncio futures
 and threads all answer with Deferreds. asyncio is for the media workers, where aiortc lives.
 """
 
-from collections.abc import Awaitable, Sequence
+import datetime
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -137,74 +138,75 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     manifest: str
 
 
-# The store, as the switchboard uses it. All methods answer with Deferreds; StoreUnavailable when they cannot.
+# What is kept. The store writes these; times are aware and in UTC.
 
 
 class StoreUnavailable(Exception):
-    """The store cannot keep or tell anything now (disk full, locked, corrupt); nothing was half written."""
+    """Nothing could be saved or read: disk full, locked, damaged. Nothing was changed; the text says what to do."""
 
 
 class StoreRefused(StoreUnavailable):
-    """What was to be kept contradicts what is kept, such as a second end of a call or a code used twice.
-
-    Nothing was changed.
-    """
+    """What was to be saved contradicts what is kept, such as a second end of a call. Nothing was changed."""
 
 
 class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A call's row: what is known of it after its latest event. Times in UTC, ISO 8601; None: not yet."""
+    """A call as it stands. The dialled number is not in it: `contact` refers to it."""
 
     id: CallId
     phone: PhoneId
-    contact: ContactId | None
-    """None where the dialled number is nobody's; the number itself is kept with the contact only."""
+    contact: ContactId | None = None
     state: str
-    confidential: bool
-    limit_s: float
-    dialled_utc: str
-    connected_utc: str | None = None
-    ended_utc: str | None = None
+    confidential: bool = False
+    created_utc: datetime.datetime
+    connected_utc: datetime.datetime | None = None
+    ended_utc: datetime.datetime | None = None
     connected_s: float = 0.0
-    """Time in which both could see and hear each other."""
-    end_reason: str | None = None
+    limit_s: float = 0.0
+    end_reason: EndReason | None = None
     charged: bool = False
 
 
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a call's journal."""
+    """One thing that happened to a call. `details` hold no code, token or number."""
 
     call: CallId
-    at_utc: str
-    at_monotonic: float
+    at_utc: datetime.datetime
+    at: float
+    """Monotonic seconds, to compare with other entries of the same start of the machine."""
     event: str
-    state: str
-    """The state that followed."""
-    details: str = "{}"
-    """JSON, without code, token, link or number."""
+    details: Mapping[str, str | int | float | bool | None] = {}
+    state: str = ""
+    """The call's state after it; the store fills it in."""
 
 
-class CallStore(Protocol):
-    """What is kept of calls. `store.store.Store` implements it on SQLite."""
+class InvitationRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An invitation: never the code, only its keyed hash."""
 
-    def save_call(self, record: CallRecord, entry: JournalEntry) -> Awaitable[None]:
-        """The call's row and the journal's line in one transaction."""
+    call: CallId
+    hash: str
+    issued_utc: datetime.datetime
+    expires_utc: datetime.datetime | None = None
+    """Set once the SMS was accepted."""
+    spent_utc: datetime.datetime | None = None
 
-    def save_invitation(self, call: CallId, code_hash: str, at_utc: str) -> Awaitable[None]:
-        """A code was issued: its keyed hash, never itself."""
 
-    def spend_invitation(
-        self, call: CallId, session: SessionId, acceptance: Acceptance, at_utc: str
-    ) -> Awaitable[None]:
-        """The code was used and the charter accepted, in one transaction."""
+class InvitationSpent(msgspec.Struct, frozen=True, kw_only=True):
+    """The code of this call was used; it never is again."""
 
-    def save_recording(self, recording: Recording) -> Awaitable[None]:
-        """A sealed recording; saving the same path again changes nothing."""
+    call: CallId
+    at_utc: datetime.datetime
 
-    def phone(self, phone: PhoneId) -> Awaitable["Phone | None"]:
-        """The phone of the inventory, if it is there and enabled."""
 
-    def contact_by_number(self, number: Number) -> Awaitable["Contact | None"]:
-        """The contact with this number."""
+class AcceptanceRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Who joined this call accepted the charter."""
+
+    call: CallId
+    at_utc: datetime.datetime
+    acceptance: Acceptance
+
+
+Kept = InvitationRecord | InvitationSpent | AcceptanceRecord | Recording
+"""What may be saved together with a call's new state."""
 
 
 # The inventory.

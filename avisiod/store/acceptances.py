@@ -2,21 +2,11 @@
 
 from collections.abc import Sequence
 
-import msgspec
 from sqlalchemy import Connection, insert, select
 
-from avisiod.calls.ids import CallId, SessionId
-from avisiod.ports import Acceptance
+from avisiod.calls.ids import CallId
+from avisiod.ports import Acceptance, AcceptanceRecord
 from avisiod.store.schema import acceptances
-
-
-class AcceptanceRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose page accepted what, and when."""
-
-    call: CallId
-    session: SessionId
-    at_utc: str
-    acceptance: Acceptance
 
 
 def save(connection: Connection, record: AcceptanceRecord) -> None:
@@ -25,7 +15,6 @@ def save(connection: Connection, record: AcceptanceRecord) -> None:
     connection.execute(
         insert(acceptances).values(
             call=record.call,
-            session=record.session,
             at_utc=record.at_utc,
             language=shown.language,
             version=shown.version,
@@ -40,7 +29,6 @@ def of(connection: Connection, call: CallId) -> Sequence[AcceptanceRecord]:
     return [
         AcceptanceRecord(
             call=call,
-            session=SessionId(row.session),
             at_utc=row.at_utc,
             acceptance=Acceptance(language=row.language, version=row.version, digest=row.digest),
         )

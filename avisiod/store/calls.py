@@ -1,5 +1,6 @@
 """Calls as they stand."""
 
+import datetime
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,15 +21,15 @@ def save(connection: Connection, record: CallRecord) -> None:
         "contact": record.contact,
         "state": record.state,
         "confidential": record.confidential,
-        "dialled_utc": record.dialled_utc,
+        "created_utc": record.created_utc,
         "connected_utc": record.connected_utc,
         "ended_utc": record.ended_utc,
         "connected_s": record.connected_s,
         "limit_s": record.limit_s,
-        "end_reason": record.end_reason,
+        "end_reason": record.end_reason.value if record.end_reason else None,
         "charged": record.charged,
     }
-    changed = {name: value for name, value in values.items() if name not in ("id", "dialled_utc")}
+    changed = {name: value for name, value in values.items() if name not in ("id", "created_utc")}
     connection.execute(insert(calls).values(values).on_conflict_do_update(index_elements=["id"], set_=changed))
 
 
@@ -38,18 +39,18 @@ def get(connection: Connection, call: CallId) -> CallRecord | None:
     return None if row is None else _record(row)
 
 
-def since(connection: Connection, moment: str | None, limit: int) -> Sequence[CallRecord]:
-    """The latest calls dialled at or after `moment`, newest first."""
-    query = select(calls).order_by(calls.c.dialled_utc.desc(), calls.c.id).limit(limit)
+def since(connection: Connection, moment: datetime.datetime | None, limit: int) -> Sequence[CallRecord]:
+    """The latest calls created at or after `moment`, newest first."""
+    query = select(calls).order_by(calls.c.created_utc.desc(), calls.c.id).limit(limit)
     if moment is not None:
-        query = query.where(calls.c.dialled_utc >= moment)
+        query = query.where(calls.c.created_utc >= moment)
     return [_record(row) for row in connection.execute(query)]
 
 
-def end_open(connection: Connection, reason: EndReason, at_utc: str) -> list[CallId]:
+def end_open(connection: Connection, reason: EndReason, at_utc: datetime.datetime) -> list[CallId]:
     """End every call that has not; one that was already refused keeps its own reason. Their ids, oldest first."""
     still_open = calls.c.state != "ended"
-    ids = connection.scalars(select(calls.c.id).where(still_open).order_by(calls.c.dialled_utc, calls.c.id)).all()
+    ids = connection.scalars(select(calls.c.id).where(still_open).order_by(calls.c.created_utc, calls.c.id)).all()
     connection.execute(
         update(calls)
         .where(still_open)
@@ -70,11 +71,11 @@ def _record(row: Row[Any]) -> CallRecord:
         contact=ContactId(row.contact) if row.contact is not None else None,
         state=row.state,
         confidential=row.confidential,
-        dialled_utc=row.dialled_utc,
+        created_utc=row.created_utc,
         connected_utc=row.connected_utc,
         ended_utc=row.ended_utc,
         connected_s=row.connected_s,
         limit_s=row.limit_s,
-        end_reason=row.end_reason,
+        end_reason=EndReason(row.end_reason) if row.end_reason is not None else None,
         charged=row.charged,
     )

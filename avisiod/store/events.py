@@ -1,7 +1,6 @@
 """The journal: what happened to each call, in order."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, insert, select
@@ -12,19 +11,19 @@ from avisiod.ports import JournalEntry
 from avisiod.store.schema import events
 
 
-def append(connection: Connection, entry: JournalEntry) -> None:
-    """Add to the journal. Texts in `details` pass the same redaction as log lines: it outlives the log."""
-    try:
-        details = _redacted(msgspec.json.decode(entry.details))
-    except msgspec.DecodeError:
-        details = {"text": redact(entry.details)}
+def append(connection: Connection, entry: JournalEntry, state: str = "") -> None:
+    """Add to the journal; `state` is the call's after it.
+
+    Texts in `details` pass the same redaction as log lines: the journal outlives the log.
+    """
+    details = {name: redact(value) if isinstance(value, str) else value for name, value in entry.details.items()}
     connection.execute(
         insert(events).values(
             call=entry.call,
             at_utc=entry.at_utc,
-            at_monotonic=entry.at_monotonic,
+            at_monotonic=entry.at,
             event=entry.event,
-            state=entry.state,
+            state=state,
             details=msgspec.json.encode(details).decode(),
         )
     )
@@ -36,22 +35,10 @@ def of(connection: Connection, call: CallId) -> Sequence[JournalEntry]:
         JournalEntry(
             call=call,
             at_utc=row.at_utc,
-            at_monotonic=row.at_monotonic,
+            at=row.at_monotonic,
             event=row.event,
             state=row.state,
-            details=row.details,
+            details=msgspec.json.decode(row.details),
         )
         for row in connection.execute(select(events).where(events.c.call == call).order_by(events.c.id))
     ]
-
-
-def _redacted(value: Any) -> Any:
-    match value:
-        case str():
-            return redact(value)
-        case list():
-            return [_redacted(item) for item in value]
-        case dict():
-            return {name: _redacted(item) for name, item in value.items()}
-        case _:
-            return value

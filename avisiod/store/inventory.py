@@ -55,7 +55,7 @@ class _Entry(msgspec.Struct):
     values: dict[str, Any]
 
 
-def load(path: str | Path, *, region: str = "FR", realm: str = "avisio", language: str = "fr") -> Inventory:
+def load(path: str | Path, region: str = "FR", realm: str = "avisio", language: str = "fr") -> Inventory:
     """Read the file; `.csv` by its name, YAML otherwise. InventoryError names every bad line, not just the first.
 
     Numbers are written as people dial them in `region` (ISO 3166). A `password` becomes its HA1 for `realm` and is

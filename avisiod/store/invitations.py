@@ -1,30 +1,34 @@
 """Invitations: the keyed hash of each code, and whether it was used."""
 
-import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects.sqlite import insert
 
 from avisiod.calls.ids import CallId
+from avisiod.ports import InvitationRecord, InvitationSpent
 from avisiod.store.schema import invitations
 
 
-class InvitationRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An invitation as it is kept: never the code, only its keyed hash."""
+def save(connection: Connection, record: InvitationRecord) -> bool:
+    """Insert, or replace one that is not spent. False, and nothing changed, where it is spent."""
+    values = {
+        "call": record.call,
+        "hash": record.hash,
+        "issued_utc": record.issued_utc,
+        "expires_utc": record.expires_utc,
+        "spent_utc": record.spent_utc,
+    }
+    replace = insert(invitations).values(values)
+    changed = {name: value for name, value in values.items() if name != "call"}
+    replace = replace.on_conflict_do_update(
+        index_elements=["call"], set_=changed, where=invitations.c.spent_utc.is_(None)
+    )
+    return connection.execute(replace).rowcount == 1
 
-    call: CallId
-    hash: str
-    issued_utc: str
-    spent_utc: str | None = None
 
-
-def save(connection: Connection, call: CallId, code_hash: str, at_utc: str) -> None:
-    """Keep the call's one invitation. IntegrityError where it has one."""
-    connection.execute(insert(invitations).values(call=call, hash=code_hash, issued_utc=at_utc))
-
-
-def spend(connection: Connection, call: CallId, at_utc: str) -> bool:
+def spend(connection: Connection, spent: InvitationSpent) -> bool:
     """Mark as used. False, and nothing changed, where it was used before or never issued."""
-    unspent = (invitations.c.call == call) & invitations.c.spent_utc.is_(None)
-    return connection.execute(update(invitations).where(unspent).values(spent_utc=at_utc)).rowcount == 1
+    unspent = (invitations.c.call == spent.call) & invitations.c.spent_utc.is_(None)
+    return connection.execute(update(invitations).where(unspent).values(spent_utc=spent.at_utc)).rowcount == 1
 
 
 def get(connection: Connection, call: CallId) -> InvitationRecord | None:

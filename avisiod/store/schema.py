@@ -19,20 +19,23 @@ from sqlalchemy import (
 )
 
 
-class UtcText(TypeDecorator[str]):
-    """A moment in ISO 8601, kept as `2026-11-23T16:57:31.123456Z`: what sorts as text sorts in time."""
+class UtcText(TypeDecorator[datetime.datetime]):
+    """A moment as text, `2026-11-23T16:57:31.123456Z`: readable in any tool, and sorted as text is sorted in time."""
 
     impl = String(27)
     cache_ok = True
 
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's
-        """To the one form. ValueError on a moment without time zone: nobody could say later which one was meant."""
+    def process_bind_param(self, value: datetime.datetime | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """To text. ValueError on a moment without time zone: nobody could say later which one was meant."""
         if value is None:
             return None
-        moment = datetime.datetime.fromisoformat(value)
-        if moment.tzinfo is None:
+        if value.tzinfo is None:
             raise ValueError("a moment without time zone cannot be kept")
-        return moment.astimezone(datetime.UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+        return value.astimezone(datetime.UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime.datetime | None:  # noqa: ARG002
+        """From text."""
+        return None if value is None else datetime.datetime.fromisoformat(value)
 
 
 metadata = MetaData(
@@ -84,7 +87,7 @@ calls = Table(
     Column("contact", String(64), ForeignKey("contacts.id")),
     Column("state", String(16), nullable=False),
     Column("confidential", Boolean, nullable=False),
-    Column("dialled_utc", UtcText, nullable=False, index=True),
+    Column("created_utc", UtcText, nullable=False, index=True),
     Column("connected_utc", UtcText),
     Column("ended_utc", UtcText),
     Column("connected_s", Float, nullable=False),
@@ -117,6 +120,7 @@ invitations = Table(
     Column("call", String(32), ForeignKey("calls.id"), primary_key=True),
     Column("hash", String(64), nullable=False),
     Column("issued_utc", UtcText, nullable=False),
+    Column("expires_utc", UtcText),
     Column("spent_utc", UtcText),
 )
 
@@ -125,7 +129,6 @@ acceptances = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("call", String(32), ForeignKey("calls.id"), nullable=False, index=True),
-    Column("session", String(32), nullable=False),
     Column("at_utc", UtcText, nullable=False),
     Column("language", String(16), nullable=False),
     Column("version", Text, nullable=False),

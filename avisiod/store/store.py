@@ -4,36 +4,37 @@ One thread writes, so that changes reach the disk in the order in which they wer
 long list delays no call. A read that begins after a write's Deferred has fired sees that write.
 """
 
+import datetime
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
 from sqlalchemy import Connection
 from sqlalchemy.exc import StatementError
 from twisted.internet import defer, threads
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.threadpool import ThreadPool
 
-from avisiod.calls.ids import CallId, ContactId, Number, PhoneId, SessionId
+from avisiod.calls.ids import CallId, ContactId, Number, PhoneId
 from avisiod.calls.reasons import EndReason
 from avisiod.log import FirstThenDebug
 from avisiod.ports import (
-    Acceptance,
+    AcceptanceRecord,
     CallRecord,
     Contact,
+    InvitationRecord,
+    InvitationSpent,
     JournalEntry,
+    Kept,
     Phone,
     Recording,
     StoreRefused,
     StoreUnavailable,
 )
 from avisiod.store import acceptances, calls, contacts, events, invitations, phones, recordings
-from avisiod.store.acceptances import AcceptanceRecord
 from avisiod.store.database import Database, explained
-from avisiod.store.invitations import InvitationRecord
 
 T = TypeVar("T")
 Deferred = defer.Deferred
@@ -42,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 class Store:
-    """What is kept. Every Deferred fails with StoreUnavailable, or StoreRefused; nothing was changed then."""
+    """What is kept. Every Deferred fails with StoreUnavailable or StoreRefused; nothing was changed then."""
 
     def __init__(self, path: str | Path, reactor: IReactorFromThreads, realm: str = "avisio") -> None:
         """`realm`: of the phones' digest, to which the HA1 values belong."""
@@ -85,12 +86,17 @@ class Store:
 
     # Writing.
 
-    def save_call(self, record: CallRecord, entry: JournalEntry) -> Deferred[None]:
-        """Save a call's state and the event that led to it, in one transaction."""
+    def save_call(self, record: CallRecord, entry: JournalEntry, *with_it: Kept) -> Deferred[None]:
+        """Save a call's state, the event that led to it, and what belongs to both, in one transaction.
+
+        StoreRefused where an InvitationSpent among `with_it` was spent before: then nothing of all this is saved.
+        """
 
         def save(connection: Connection) -> None:
             calls.save(connection, record)
-            events.append(connection, entry)
+            events.append(connection, entry, record.state)
+            for thing in with_it:
+                _keep(connection, thing)
 
         return self._write(save)
 
@@ -98,38 +104,32 @@ class Store:
         """Append to a call's journal without a change of its state."""
         return self._write(lambda connection: events.append(connection, entry))
 
-    def save_invitation(self, call: CallId, code_hash: str, at_utc: str) -> Deferred[None]:
-        """Keep the keyed hash of the code that was issued. StoreRefused where the call has one already."""
-        return self._write(lambda connection: invitations.save(connection, call, code_hash, at_utc))
+    def save_invitation(self, record: InvitationRecord) -> Deferred[None]:
+        """Keep an invitation, or what changed of it. StoreRefused once it is spent."""
+        return self._write(lambda connection: _keep(connection, record))
 
-    def spend_invitation(
-        self, call: CallId, session: SessionId, acceptance: Acceptance, at_utc: str
-    ) -> Deferred[None]:
-        """Use the code up and keep what was accepted, in one transaction. StoreRefused where it was used before."""
-        accepted = AcceptanceRecord(call=call, session=session, at_utc=at_utc, acceptance=acceptance)
+    def spend_invitation(self, call: CallId, at_utc: datetime.datetime) -> Deferred[bool]:
+        """Use the call's code up. False where it was used before or never issued."""
+        spent = InvitationSpent(call=call, at_utc=at_utc)
+        return self._write(lambda connection: invitations.spend(connection, spent))
 
-        def spend(connection: Connection) -> None:
-            if not invitations.spend(connection, call, at_utc):
-                raise StoreRefused("the code of this call is spent already, or was never issued")
-            acceptances.save(connection, accepted)
-
-        return self._write(spend)
+    def save_acceptance(self, record: AcceptanceRecord) -> Deferred[None]:
+        """Keep what a relative accepted."""
+        return self._write(lambda connection: acceptances.save(connection, record))
 
     def save_recording(self, recording: Recording) -> Deferred[None]:
-        """Keep a sealed recording. StoreRefused for a confidential call, or a second one of the same call."""
+        """Keep a sealed recording. The same path again changes nothing; StoreRefused for a confidential call."""
         return self._write(lambda connection: recordings.save(connection, recording))
 
-    def end_open_calls(self, reason: EndReason, at_utc: str, at: float) -> Deferred[list[CallId]]:
+    def end_open_calls(self, reason: EndReason, at_utc: datetime.datetime, at: float) -> Deferred[list[CallId]]:
         """End every call that was left open, with a journal entry each; their ids."""
 
         def end(connection: Connection) -> list[CallId]:
             ended = calls.end_open(connection, reason, at_utc)
             for call in ended:
-                details = msgspec.json.encode({"reason": reason.value}).decode()
-                entry = JournalEntry(
-                    call=call, at_utc=at_utc, at_monotonic=at, event="ended_at_start", state="ended", details=details
-                )
-                events.append(connection, entry)
+                details = {"reason": reason.value}
+                entry = JournalEntry(call=call, at_utc=at_utc, at=at, event="ended_at_start", details=details)
+                events.append(connection, entry, "ended")
             return ended
 
         return self._write(end)
@@ -169,7 +169,7 @@ class Store:
         """One call as it was saved last."""
         return self._read(lambda connection: calls.get(connection, call))
 
-    def calls(self, since: str | None = None, limit: int = 100) -> Deferred[Sequence[CallRecord]]:
+    def calls(self, since: datetime.datetime | None = None, limit: int = 100) -> Deferred[Sequence[CallRecord]]:
         """The latest calls, newest first."""
         return self._read(lambda connection: calls.since(connection, since, limit))
 
@@ -223,7 +223,7 @@ class Store:
         return result
 
     def _failed(self, failure: Any) -> Any:
-        if not failure.check(StoreRefused) and failure.check(StoreUnavailable):
+        if not failure.check(StoreRefused):
             self._trouble.failed("nothing can be saved: %s", failure.value)
         return failure
 
@@ -231,3 +231,17 @@ class Store:
     def healthy(self) -> bool:
         """Open, and the last write did not find the database unavailable."""
         return self._database is not None and not self._trouble.failing
+
+
+def _keep(connection: Connection, thing: Kept) -> None:
+    match thing:
+        case InvitationRecord():
+            if not invitations.save(connection, thing):
+                raise StoreRefused("the code of this call is spent: it cannot be issued anew")
+        case InvitationSpent():
+            if not invitations.spend(connection, thing):
+                raise StoreRefused("the code of this call is spent already, or was never issued")
+        case AcceptanceRecord():
+            acceptances.save(connection, thing)
+        case Recording():
+            recordings.save(connection, thing)

@@ -2,14 +2,11 @@
 
 import datetime
 
-import msgspec
-
 from avisiod.calls.ids import CallId, ContactId, Number, PhoneId
 from avisiod.calls.reasons import EndReason
-from avisiod.ports import CallRecord, Contact, JournalEntry, Phone, Recording
+from avisiod.ports import CallRecord, Contact, InvitationRecord, JournalEntry, Phone, Recording
 
-_START = datetime.datetime(2026, 11, 23, 16, 0, 0, 123456, datetime.UTC)
-START = "2026-11-23T16:00:00.123456Z"
+START = datetime.datetime(2026, 11, 23, 16, 0, 0, 123456, datetime.UTC)
 CALL = CallId("mfrggzdfmztwq2lkmnsgk3tu")
 OTHER = CallId("nfrggzdfmztwq2lkmnsgk3tu")
 PHONE = Phone(id=PhoneId("cell-101"), cell="A 101", ha1="0" * 32)
@@ -18,27 +15,24 @@ CONTACT = Contact(id=ContactId("c-0001"), number=Number("+33639980001"), phones=
 LAWYER = Contact(id=ContactId("c-0002"), number=Number("+33639980002"), confidential=True)
 
 
-def after(seconds: float) -> str:
-    return (_START + datetime.timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
+def after(seconds: float) -> datetime.datetime:
+    return START + datetime.timedelta(seconds=seconds)
 
 
 def call(state: str = "dialled", *, of: CallId = CALL, seconds: float = 0.0, **changes: object) -> CallRecord:
-    values: dict[str, object] = {"id": of, "phone": PHONE.id, "state": state, "dialled_utc": after(seconds)}
-    values |= {"contact": None, "confidential": False, "limit_s": 1200.0}
+    values: dict[str, object] = {"id": of, "phone": PHONE.id, "state": state, "created_utc": after(seconds)}
     if state == "ended":
-        values |= {"ended_utc": after(seconds + 60), "end_reason": EndReason.LIMIT_REACHED.value, "charged": True}
+        values |= {"ended_utc": after(seconds + 60), "end_reason": EndReason.LIMIT_REACHED, "charged": True}
     return CallRecord(**(values | changes))  # type: ignore[arg-type]
 
 
 def entry(event: str = "dialled", *, of: CallId = CALL, seconds: float = 0.0, **details: object) -> JournalEntry:
-    return JournalEntry(
-        call=of,
-        at_utc=after(seconds),
-        at_monotonic=100.0 + seconds,
-        event=event,
-        state=event,
-        details=msgspec.json.encode(details).decode(),
-    )
+    return JournalEntry(call=of, at_utc=after(seconds), at=100.0 + seconds, event=event, details=details)  # type: ignore[arg-type]
+
+
+def invitation(**changes: object) -> InvitationRecord:
+    values: dict[str, object] = {"call": CALL, "hash": "a" * 64, "issued_utc": START}
+    return InvitationRecord(**(values | changes))  # type: ignore[arg-type]
 
 
 def recording(of: CallId = CALL) -> Recording:

@@ -95,7 +95,7 @@ def _calls() -> None:
         sa.Column("contact", sa.String(length=64), nullable=True),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("confidential", sa.Boolean(), nullable=False),
-        sa.Column("dialled_utc", sa.String(length=27), nullable=False),
+        sa.Column("created_utc", sa.String(length=27), nullable=False),
         sa.Column("connected_utc", sa.String(length=27), nullable=True),
         sa.Column("ended_utc", sa.String(length=27), nullable=True),
         sa.Column("connected_s", sa.Float(), nullable=False),
@@ -108,7 +108,7 @@ def _calls() -> None:
         sa.ForeignKeyConstraint(["contact"], ["contacts.id"], name=op.f("fk_calls_contact")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_calls")),
     )
-    op.create_index("ix_calls_dialled_utc", "calls", ["dialled_utc"], unique=False)
+    op.create_index("ix_calls_created_utc", "calls", ["created_utc"], unique=False)
     op.create_index("ix_calls_open", "calls", ["state"], unique=False, sqlite_where=sa.text("state != 'ended'"))
 
 
@@ -117,7 +117,6 @@ def _of_each_call() -> None:
         "acceptances",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("call", sa.String(length=32), nullable=False),
-        sa.Column("session", sa.String(length=32), nullable=False),
         sa.Column("at_utc", sa.String(length=27), nullable=False),
         sa.Column("language", sa.String(length=16), nullable=False),
         sa.Column("version", sa.Text(), nullable=False),
@@ -148,6 +147,7 @@ def _of_each_call() -> None:
         sa.Column("call", sa.String(length=32), nullable=False),
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.Column("issued_utc", sa.String(length=27), nullable=False),
+        sa.Column("expires_utc", sa.String(length=27), nullable=True),
         sa.Column("spent_utc", sa.String(length=27), nullable=True),
         sa.ForeignKeyConstraint(["call"], ["calls.id"], name=op.f("fk_invitations_call")),
         sa.PrimaryKeyConstraint("call", name=op.f("pk_invitations")),
