@@ -54,6 +54,8 @@ class MediaLine(msgspec.Struct, frozen=True, kw_only=True):
     """The peer takes Picture Loss Indication (RFC 4585)."""
     fir: bool = False
     """The peer takes Full Intra Request (RFC 5104)."""
+    tmmbr: bool = False
+    """The peer takes TMMBR (RFC 5104): a limit to what it sends."""
     remb: bool = False
     """The peer takes REMB (draft-alvestrand-rmcat-remb)."""
 

@@ -28,7 +28,7 @@ VIDEO_KBPS = 1500
 """What we ask phones not to exceed (b=AS): a relative's telephone on a mobile network has to take it."""
 PACKET_TIME_MS = 20
 
-_FEEDBACK = ("nack", "nack pli", "ccm fir")
+_FEEDBACK = ("nack", "nack pli", "ccm fir", "ccm tmmbr")
 _CLASH = range(64, 96)
 """Payload types that look like RTCP where both share a port (RFC 5761 section 4)."""
 
@@ -256,6 +256,7 @@ def _phone_media(kind: Kind, media: Media, chosen: Format, address: str) -> Phon
             nack="nack" in chosen.feedback,
             pli="nack pli" in chosen.feedback,
             fir="ccm fir" in chosen.feedback,
+            tmmbr=kind is Kind.VIDEO and any(each.startswith("ccm tmmbr") for each in chosen.feedback),
         ),
         address=address,
         rtp_port=media.port,
@@ -311,9 +312,8 @@ def _answer_lines(media: Media, agreed: PhoneMedia, ports: Ports) -> list[str]:
         lines += _event_lines(line.event_payload_type, line.event_clock_rate)
     if line.kind is Kind.AUDIO:
         lines.append(f"a=ptime:{PACKET_TIME_MS}")
-    for name, taken in (("nack", line.nack), ("nack pli", line.pli), ("ccm fir", line.fir)):
-        if taken:
-            lines.append(f"a=rtcp-fb:{codec.payload_type} {name}")
+    taken = dict(zip(_FEEDBACK, (line.nack, line.pli, line.fir, line.tmmbr), strict=True))
+    lines += [f"a=rtcp-fb:{codec.payload_type} {name}" for name in _FEEDBACK if taken[name]]
     lines += ["a=rtcp-mux", f"a=rtcp:{ports.rtp}"] if agreed.rtcp_mux else [f"a=rtcp:{ports.rtcp}"]
     if media.flag("mid"):
         lines.append(f"a=mid:{media.value('mid')}")

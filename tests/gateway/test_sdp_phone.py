@@ -94,10 +94,10 @@ def test_rtcp_mux_is_agreed_where_the_phone_offers_it() -> None:
 
 def test_feedback_is_taken_as_offered_and_nothing_more() -> None:
     line = agreed(sample("grandstream")).lines[Kind.VIDEO]
-    assert (line.nack, line.pli, line.fir, line.remb) == (True, False, True, False)
+    assert (line.nack, line.pli, line.fir, line.tmmbr, line.remb) == (True, False, True, True, False)
     text = agreed(sample("grandstream")).text
-    assert "a=rtcp-fb:99 nack\r\na=rtcp-fb:99 ccm fir\r\n" in text
-    assert "tmmbr" not in text
+    assert "a=rtcp-fb:99 nack\r\na=rtcp-fb:99 ccm fir\r\na=rtcp-fb:99 ccm tmmbr\r\n" in text
+    assert "a=rtcp-fb" not in agreed(sample("door_phone")).text
     line = agreed(sample("linphone")).lines[Kind.VIDEO]
     assert (line.nack, line.pli, line.fir) == (False, True, True)
 
