@@ -22,6 +22,9 @@ lint: setup
 check: lint
 	$(PYTHON) -m pytest -q -m 'not peer and not e2e' tests
 
+demo: setup
+	@$(PYTHON) -m demo
+
 test: lint
 	$(PYTHON) -m pytest tests
 

@@ -1,14 +1,17 @@
 """The peers themselves: what they report can be believed."""
 
+import base64
 import subprocess
 from pathlib import Path
 
+import av
 import pytest
 
 from tests.peers import assets
 from tests.peers.baresip import BaresipPhone
 from tests.peers.browser import Chromium
 from tests.peers.media import find_sound, read_wav
+from tests.peers.sync import beeps_at, flashes_at, offsets
 
 pytestmark = pytest.mark.peer
 
@@ -74,3 +77,31 @@ def test_a_browser_reports_what_it_decodes(tmp_path: Path, sync: bool) -> None:
         assert relative.heard().codec == "audio/opus"
         relative.evaluate("window.__peers.connection(-1).close()")
         assert relative.seen().frames >= 30, "the figures outlive the connection"
+
+
+RECORD = """async () => {
+  const recorder = new MediaRecorder(v.srcObject, { mimeType: 'video/webm;codecs=vp8,opus' });
+  const parts = [];
+  recorder.ondataavailable = (e) => parts.push(e.data);
+  recorder.start();
+  await new Promise((done) => { setTimeout(done, 6000); });
+  await new Promise((done) => { recorder.onstop = done; recorder.stop(); });
+  const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
+  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
+}"""
+
+
+def test_a_browser_in_sync_mode_flashes_and_beeps_together_once_a_second(tmp_path: Path) -> None:
+    page, recording = tmp_path / "loop.html", tmp_path / "received.webm"
+    page.write_text(LOOPBACK)
+    with Chromium() as chromium:
+        relative = chromium.relative(sync=True)
+        relative.open(page.as_uri())
+        relative.run(lambda: relative.page.click("button"))
+        relative.wait_frames(30)
+        recording.write_bytes(base64.b64decode(relative.evaluate(RECORD)))
+    with av.open(str(recording)) as container:
+        audio, video = container.streams.audio[0].index, container.streams.video[0].index
+    apart = offsets(beeps_at(recording, audio), flashes_at(recording, video))
+    assert len(apart) >= 4
+    assert max(map(abs, apart)) < 0.15, "the page's own recorder, behind two jitter buffers, is no finer"

@@ -77,6 +77,28 @@ def sync_movie(seconds: int = 10, late_s: float = 0.0) -> Path:
     )
 
 
+def flashes_stream(seconds: int = 10) -> Path:
+    """The picture of `flashes` as a bare H.264 stream, each NAL unit small enough for one packet, a delimiter before
+    each picture, and a keyframe with its parameter sets once a second."""
+    return _made(
+        f"flashes-{seconds}.h264",
+        lambda path: _run(
+            *_FFMPEG, "-f", "lavfi", "-i", _flashing(), "-t", str(seconds), "-c:v", "libx264", "-preset", "ultrafast",
+            "-tune", "zerolatency", "-profile:v", "baseline", "-pix_fmt", "yuv420p", "-b:v", "800k",
+            "-x264-params", f"slice-max-size=1100:aud=1:keyint={RATE}:min-keyint={RATE}:scenecut=0:bframes=0",
+            "-f", "h264", path,
+        ),
+    )  # fmt: skip
+
+
+def beeps_alaw() -> Path:
+    """One second of the sound of `beeps` as bare A-law samples, 8000 Hz."""
+    return _made(
+        "beeps.alaw",
+        lambda path: _run(*_FFMPEG, "-i", beeps(), "-t", "1", "-c:a", "pcm_alaw", "-f", "alaw", path),
+    )
+
+
 def camera(party: str = "FAMILLE", seconds: int = 10) -> Path:
     """MJPEG for Chromium's --use-file-for-fake-video-capture, which plays it in a loop."""
     return _made(

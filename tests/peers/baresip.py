@@ -66,7 +66,8 @@ class BaresipPhone:
 
     Its camera is the file `camera`; it speaks `sound`, a WAV of the first codec's rate and channels, and baresip ends
     the call where that file ends (`assets.talk` lasts 5 minutes). `codecs` is its preference among PCMA, PCMU, G722
-    and opus. `auto_answer` lets it be called. Keep `folder` short-lived: it holds the password.
+    and opus. It knows H.264 in packetization-mode 0 only; with `every_video_codec` in mode 1 too, and H.263, MPEG-4
+    and H.265. `auto_answer` lets it be called. Keep `folder` short-lived: it holds the password.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class BaresipPhone:
         register: bool = True,
         codecs: Sequence[str] = ("PCMA",),
         video: bool = True,
+        every_video_codec: bool = False,
         camera: Path | None = None,
         sound: Path | None = None,
         auto_answer: bool = False,
@@ -106,7 +108,7 @@ class BaresipPhone:
             f"<sip:{user}@{edge};transport={transport}>",
             f"regint={60 if register else 0}",
             f"audio_codecs={','.join(CODECS[codec].account_name for codec in codecs)}",
-            "video_codecs=h264",
+            *([] if every_video_codec else ["video_codecs=h264"]),
             f"answermode={'auto' if auto_answer else 'manual'}",
             *([f"auth_user={user}", f"auth_pass={password}"] if password else []),
             *account_parameters,
@@ -133,6 +135,7 @@ class BaresipPhone:
         ]
         return [
             "poll_method epoll",
+            "statmode_default off",
             f"sip_listen 127.0.0.1:{self.sip_port}",
             "call_local_timeout 600",
             f"audio_source aufile,{self._sound}",

@@ -60,3 +60,19 @@ def hang_up(relative: Relative) -> None:
 def step(relative: Relative) -> str:
     """Where the page stands: welcome, devices, code, call or end."""
     return str(relative.evaluate("document.body.dataset.step ?? ''"))
+
+
+def is_connected(relative: Relative) -> bool:
+    """The call's screen is open and nothing hides the other's picture."""
+    return bool(
+        relative.evaluate("document.body.dataset.step === 'call' && document.getElementById('curtain').hidden")
+    )
+
+
+def ending(relative: Relative) -> str:
+    """The title of the last screen: why the call ended, in plain words; empty before."""
+    return str(
+        relative.evaluate(
+            "document.body.dataset.step === 'end' ? document.getElementById('title-end').textContent : ''"
+        )
+    )

@@ -22,6 +22,7 @@ class Feed(Generic[Item]):
         self._items: list[Item] = []
         self._changed = threading.Condition()
         self._closed = ""
+        self._close_handlers: list[Callable[[str], None]] = []
 
     def add(self, item: Item) -> None:
         with self._changed:
@@ -31,8 +32,22 @@ class Feed(Generic[Item]):
     def close(self, why: str) -> None:
         """Nothing comes any more: whoever waits hears it at once."""
         with self._changed:
-            self._closed = self._closed or why
+            if self._closed:
+                return
+            self._closed = why
             self._changed.notify_all()
+            handlers, self._close_handlers = self._close_handlers, []
+        for handler in handlers:
+            handler(why)
+
+    def on_close(self, handler: Callable[[str], None]) -> None:
+        """Call `handler` with the reason at the feed's end, at once where it has come."""
+        with self._changed:
+            closed = self._closed
+            if not closed:
+                self._close_handlers.append(handler)
+        if closed:
+            handler(closed)
 
     def mark(self) -> int:
         """A place to wait from, so that only what comes later counts."""

@@ -1,0 +1,94 @@
+"""One real call from the cell to the browser and back, by itself: `make demo`.
+
+`KEEP=1` leaves the scene standing at the moment of the code, for a person to take the browser's place.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from demo.checks import checks
+from demo.contact_sheet import contact_sheet
+from demo.recording_report import Report, report
+from demo.summary import check_line, headline, moment_line, summary
+from tests.e2e.one_call import Call, play
+from tests.e2e.stage import Stage
+from tests.e2e.story import Moment, Story
+from tests.peers.waiting import NotSeen
+
+FOLDER = Path("demo-out")
+LIMIT_S = 30.0
+WARNINGS_S = (15.0, 5.0)
+
+
+def main() -> int:
+    """Exit status: 0 only if every step was seen to happen."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    keep = bool(os.environ.get("KEEP"))
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    story = Story(_tell)
+    limit, warnings = (1200.0, (120.0, 30.0)) if keep else (LIMIT_S, WARNINGS_S)
+    stage = Stage(FOLDER, settings={"calls": {"limit_s": limit, "warnings_s": list(warnings)}}, story=story)
+    print(headline("A call from the cell to the browser"))
+    if keep:
+        return _stay(stage)
+    try:
+        with stage:
+            call = play(stage, LIMIT_S)
+    except NotSeen as error:
+        print(headline("It stopped here"), error, f"\n  logs: {stage.folder}", sep="\n")
+        return 1
+    return _sum_up(stage, call)
+
+
+def _tell(moment: Moment, began: float) -> None:
+    print(moment_line(moment, began), flush=True)
+
+
+def _sum_up(stage: Stage, call: Call) -> int:
+    recording: Report | None = None
+    sheet: Path | None = None
+    if call.recording:
+        try:
+            recording = report(call.recording)
+            sheet = contact_sheet(recording, stage.folder / "contact-sheet.png")
+        except RuntimeError as error:
+            call.troubles.append(str(error))
+    found = checks(call, LIMIT_S, WARNINGS_S, recording)
+    print(*summary(stage.story.moments(), stage.story.began, call, recording, sheet), sep="\n")
+    print(headline("Seen to happen"), *map(check_line, found), sep="\n")
+    if call.troubles:
+        print(headline("Troubles"), *(f"  {trouble}" for trouble in call.troubles), sep="\n")
+    print(f"\n  pictures and logs: {stage.folder}")
+    return 0 if all(check.seen for check in found) else 1
+
+
+def _stay(stage: Stage) -> int:
+    """The phone dials, and dials again whenever a call is over; until Ctrl-C."""
+    over = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: over.set())
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    with stage:
+        phone = stage.phone()
+        while not over.is_set():
+            mark, sms_mark = phone.events.mark(), stage.sms.mark()
+            phone.dial(stage.contacts[0].dialled)
+            code = stage.wait_code(since=sms_mark)
+            print(headline("Take the browser's place"))
+            print(f"  portal: {stage.portal_url}   (self-signed certificate: accept it)\n  code:   {code}")
+            print("  Ctrl-C ends everything.", flush=True)
+            while not over.is_set():
+                with contextlib.suppress(NotSeen):
+                    why = phone.wait_closed(1.0, since=mark)
+                    print(f"  the call is over ({why or 'BYE'}); the phone dials again", flush=True)
+                    over.wait(5)
+                    break
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""The phone that is exact in time: others understand what it sends, and it is in sync with itself."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.peers.baresip import BaresipPhone
+from tests.peers.ports import free_range
+from tests.peers.processes import Process
+from tests.peers.rtp_phone import RtpPhone
+from tests.peers.sip_ua import Refused, SipUa
+from tests.peers.sync import beeps_at, flashes_at, offsets, typical
+from tests.peers.waiting import wait_until
+
+pytestmark = pytest.mark.peer
+
+
+def test_two_of_them_exchange_every_packet() -> None:
+    with RtpPhone() as near, RtpPhone() as far:
+        near.connect(far.offer())
+        far.connect(near.offer())
+        for phone in (near, far):
+            assert phone.wait_received("audio", 50).lost == 0
+            video = phone.wait_received("video", 60)
+            assert (video.lost, video.sources) == (0, 1)
+            assert video.first_keyframe_at is not None
+
+
+@pytest.mark.parametrize("mode", [0, 1])
+def test_a_real_phone_sees_and_hears_it(tmp_path: Path, mode: int) -> None:
+    folder = tmp_path / "bob"
+    with (
+        BaresipPhone(folder, user="bob", register=False, auto_answer=True, every_video_codec=mode == 1) as bob,
+        RtpPhone(packetization_mode=mode) as phone,
+        SipUa("alice", "", ("127.0.0.1", bob.sip_port)) as alice,
+    ):
+        phone.connect(alice.invite("bob", phone.offer()))
+        assert bob.wait_frames(50).width == 640
+        wait_until(lambda: bob.heard().duration_s > 3, 10, "three seconds of sound")
+        loud = [level > -20 for level in bob.heard().levels_dbfs(0.02)]
+        assert 0.05 < sum(loud) / len(loud) < 0.2, "a tenth of each second"
+        assert phone.wait_received("video", 50).lost == 0
+        alice.bye()
+        bob.wait_closed()
+
+
+def test_a_call_that_nobody_takes_is_refused(tmp_path: Path) -> None:
+    with (
+        BaresipPhone(tmp_path / "bob", user="bob", register=False, auto_answer=True) as bob,
+        SipUa("alice", "", ("127.0.0.1", bob.sip_port)) as alice,
+        pytest.raises(Refused) as refused,
+    ):
+        alice.invite("nobody", "v=0\r\n")
+    assert refused.value.status >= 400
+
+
+@pytest.mark.parametrize("audio_late_s", [0.0, 0.12])
+def test_its_flashes_and_beeps_are_as_far_apart_as_asked_for(tmp_path: Path, audio_late_s: float) -> None:
+    first, _ = free_range(4)
+    sdp, recording = tmp_path / "listen.sdp", tmp_path / "recording.mkv"
+    answer = (
+        f"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {first} RTP/AVP 8\r\n"
+        f"m=video {first + 2} RTP/AVP 99\r\na=rtpmap:99 H264/90000\r\na=fmtp:99 packetization-mode=1\r\n"
+    )
+    sdp.write_text(answer)
+    listen = [
+        "-protocol_whitelist",
+        "file,udp,rtp",
+        "-i",
+        sdp,
+        "-map",
+        "0:a",
+        "-map",
+        "0:v",
+        "-t",
+        "6",
+        "-c:v",
+        "copy",
+        "-c:a",
+        "pcm_s16le",
+    ]
+    with RtpPhone(audio_late_s=audio_late_s) as phone:
+        recorder = Process(["ffmpeg", "-nostdin", "-loglevel", "error", *listen, recording])
+        phone.connect(answer)
+        assert recorder.wait(30) == 0
+    beeps, flashes = beeps_at(recording, 0), flashes_at(recording, 1)
+    late = typical(offsets(beeps, flashes))
+    assert late == pytest.approx(audio_late_s, abs=0.03)
