@@ -168,5 +168,10 @@ class ServiceStopping(Event):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class StoreFailed(Event):
+    """The call's progress could not be written down: it may not go on."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class FarewellOver(Event):
     """The last prompt has been heard, or its time is over."""

@@ -54,6 +54,7 @@ class EndReason(enum.Enum):
     DISK_FULL = "disk_full"
     MEDIA_FAILED = "media_failed"
     SIP_FAILED = "sip_failed"
+    STORE_FAILED = "store_failed"
     SERVICE_RESTARTED = "service_restarted"
     SERVICE_STOPPING = "service_stopping"
 
@@ -95,6 +96,7 @@ _FACTS = {
     EndReason.DISK_FULL: _Facts(Cause.SERVICE, 500, charged=False),
     EndReason.MEDIA_FAILED: _Facts(Cause.SERVICE, 500, charged=False),
     EndReason.SIP_FAILED: _Facts(Cause.SERVICE, 500, charged=False),
+    EndReason.STORE_FAILED: _Facts(Cause.SERVICE, 500, charged=False),
     EndReason.SERVICE_RESTARTED: _Facts(Cause.SERVICE, 503, charged=False),
     EndReason.SERVICE_STOPPING: _Facts(Cause.SERVICE, 503, charged=False),
 }

@@ -206,6 +206,8 @@ def _join(call: Call, event: ev.CodeAccepted | ev.CameBack) -> Outcome:
         invited=False,
         session=event.session,
         outside_flows=False,
+        sms_due=None,
+        code_expires=call.code_expires if call.code_expires is not None else event.at + call.times.code_valid_s,
         join_due=event.at + call.times.join_timeout_s,
         recorder_asked=not call.confidential,
     )
@@ -251,10 +253,14 @@ def _flowing_while_joining(call: Call, event: ev.LegFlowing) -> Outcome:
 
 
 def _recorder_opened(call: Call, event: ev.RecorderOpened) -> Outcome:
+    if not call.recorder_asked:
+        raise UnexpectedEvent("a recorder that nobody asked for")
     return _connect_if_ready(dataclasses.replace(call, recording=True), event.at)
 
 
 def _recorder_opened_late(call: Call, _event: ev.RecorderOpened) -> Outcome:
+    if not call.recorder_asked:
+        raise UnexpectedEvent("a recorder that nobody asked for")
     return dataclasses.replace(call, recording=True), ()
 
 
@@ -365,7 +371,7 @@ def _table() -> dict[tuple[State, type[ev.Event]], Rule]:
     on((refused,), ev.LegFlowing, _phone_flows)
     on((refused,), ev.LegSilent, _stay)
     on((refused,), ev.LegFailed, _stay)
-    for gone in (ev.PhoneHungUp, ev.PhoneFailed, ev.MediaLost, ev.ServiceStopping, ev.StaffEnded):
+    for gone in (ev.PhoneHungUp, ev.PhoneFailed, ev.MediaLost, ev.ServiceStopping, ev.StaffEnded, ev.StoreFailed):
         on((refused,), gone, _refusal_over, ended)
 
     on((inviting,), ev.PhoneAnswered, _answered_to_wait)
@@ -374,11 +380,14 @@ def _table() -> dict[tuple[State, type[ev.Event]], Rule]:
     on((inviting,), ev.SmsUnsendable, _ends(EndReason.SMS_FAILED), ended)
     on(before_joining, ev.CodeVoided, _ends(EndReason.CODE_EXPIRED), ended)
     on((waiting,), ev.CodeExpired, _code_over, ended)
-    on((waiting,), ev.CodeAccepted, _join, joining)
+    on(before_joining, ev.CodeAccepted, _join, joining)
+    for said_late in (ev.SmsAccepted, ev.SmsUnsendable):
+        on((waiting, joining, *_RUNNING), said_late, _stay)
     on((waiting,), ev.CameBack, _back_in_waiting_room, joining)
     on(before_joining, ev.LegFlowing, _phone_flows)
-    on(before_joining, ev.LegSilent, _lost_before_joining, *before_joining, ended)
-    on(before_joining, ev.LegFailed, _lost_before_joining, *before_joining, ended)
+    for state in before_joining:
+        on((state,), ev.LegSilent, _lost_before_joining, state, ended)
+        on((state,), ev.LegFailed, _lost_before_joining, state, ended)
     on((waiting,), ev.RecorderOpened, _recorder_opened_late)
 
     on((joining,), ev.RecorderOpened, _recorder_opened, joining, connected)
@@ -410,6 +419,7 @@ def _table() -> dict[tuple[State, type[ev.Event]], Rule]:
     on((dialled, *open_states), ev.StaffEnded, _ends(EndReason.STAFF_ENDED), ended)
     on((dialled, *open_states), ev.MediaLost, _ends(EndReason.MEDIA_FAILED), ended)
     on((dialled, *open_states), ev.ServiceStopping, _ends(EndReason.SERVICE_STOPPING), ended)
+    on((dialled, *open_states), ev.StoreFailed, _ends(EndReason.STORE_FAILED), ended)
 
     on((ended,), ev.FarewellOver, _farewell_over)
     on((ended,), ev.PhoneAnswered, _answered_after_end)
@@ -439,6 +449,7 @@ _LATE: tuple[type[ev.Event], ...] = (
     ev.RelativeHungUp,
     ev.StaffEnded,
     ev.ServiceStopping,
+    ev.StoreFailed,
 )
 """What may still be under way when a call ends; it changes nothing any more."""
 

@@ -42,6 +42,7 @@ _BY_REASON = {
     EndReason.RECORDER_FAILED: TECHNICAL_FAILURE,
     EndReason.DISK_FULL: TECHNICAL_FAILURE,
     EndReason.MEDIA_FAILED: TECHNICAL_FAILURE,
+    EndReason.STORE_FAILED: TECHNICAL_FAILURE,
     EndReason.SERVICE_RESTARTED: TECHNICAL_FAILURE,
     EndReason.SERVICE_STOPPING: "service_stopping",
     # Nobody is there to hear it, or nothing to hear it with.

@@ -96,6 +96,12 @@ def test_a_confidential_line_is_bridged_and_no_recorder_is_ever_opened() -> None
     assert not any(isinstance(c, do.OpenRecorder) for c in commands)
 
 
+def test_a_recorder_that_opens_on_a_confidential_line_is_an_error_that_changes_nothing() -> None:
+    call, _ = play(dialled(), ev.Granted(0, LIMIT, confidential=True), *TO_WAITING[1:], ev.CodeAccepted(10, S1))
+    with pytest.raises(UnexpectedEvent, match="nobody asked for"):
+        advance(call, ev.RecorderOpened(11))
+
+
 def test_a_relative_who_is_lost_may_come_back_and_the_clock_has_run_on() -> None:
     call, commands = play(connected(), ev.LegSilent(100, "outside", S1))
     assert call.state is State.INTERRUPTED
@@ -135,6 +141,12 @@ def test_a_failed_join_waits_again_while_the_code_would_have_lived() -> None:
 def test_a_join_that_times_out_after_the_code_would_have_expired_ends_as_failed() -> None:
     call, _ = play(dialled(), *TO_WAITING, ev.CodeAccepted(300, S1), ev.FarewellOver(331))
     assert call.reason is EndReason.JOIN_FAILED
+
+
+def test_a_code_may_arrive_before_the_network_said_that_it_took_the_sms() -> None:
+    call, _ = play(dialled(), *TO_WAITING[:-1], ev.CodeAccepted(5, S1), ev.SmsAccepted(6))
+    assert call.state is State.JOINING
+    assert call.code_expires == 305
 
 
 def test_nobody_comes_back_to_a_call_that_nobody_joined() -> None:
@@ -229,6 +241,7 @@ EVENTS = st.one_of(
             ev.StaffEnded,
             ev.MediaLost,
             ev.ServiceStopping,
+            ev.StoreFailed,
             ev.FarewellOver,
         )
     ],
