@@ -132,7 +132,7 @@ class Modem:
             except CancelledError:
                 raise
             except Exception as error:  # noqa: BLE001 - a mistake of ours must not take the route down for good
-                log.error("Modem %s: unexpected %s; it is set up again", self._device, described(error))  # noqa: TRY400
+                log.error("Modem %s: unexpected %s; it is set up again", self._device, described(error))
             if not self._is_stopped():
                 await self._back_off()
 

@@ -75,7 +75,7 @@ class Outbox:
                 except CancelledError:
                     raise
                 except Exception as error:  # noqa: BLE001 - a broken route must not stop the others
-                    log.error("A route for SMS failed: %s; the others are tried", described(error))  # noqa: TRY400
+                    log.error("A route for SMS failed: %s; the others are tried", described(error))
                     why = "a route failed unexpectedly"
                     routes.remove(turn)
                 else:

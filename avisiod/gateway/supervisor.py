@@ -127,7 +127,7 @@ class Worker:
     def _signal(self, name: str) -> None:
         try:
             if self._process is not None:
-                self._process.signalProcess(name)  # type: ignore[call-arg]
+                self._process.signalProcess(name)  # type: ignore[call-arg,misc]
         except Exception as error:  # noqa: BLE001 - ProcessExitedAlready is not exported in one place
             logger.debug("%s could not be signalled: %s", self.name, error)
 

@@ -1,0 +1,65 @@
+"""What the switchboard holds of one call beside the rules' own record."""
+
+import collections
+import dataclasses
+import datetime
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+
+from avisiod.calls.call import Call
+from avisiod.calls.events import Event
+from avisiod.calls.ids import Number
+from avisiod.clock import Timer
+from avisiod.ports import CallRecord, Contact, Kept, Page
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Entry:
+    """One call under way: its record, its ends in the world, and the events that wait for their turn."""
+
+    call: Call
+    sip_call: str | None
+    """The dialogue; None once it is over."""
+    offer: str
+    """The phone's SDP offer, empty for a late one."""
+    language: str
+    dialled_utc: datetime.datetime
+    connected_utc: datetime.datetime | None = None
+    ended_utc: datetime.datetime | None = None
+    number: Number | None = None
+    contact: Contact | None = None
+    page: Page | None = None
+    token: bytes | None = None
+    """SHA-256 of the token that brings the relative back."""
+    media_open: bool = False
+    recording_folder: Path = Path()
+    farewell_prompt: str = ""
+    timer: Timer | None = None
+    sms: Deferred[None] | None = None
+    events: collections.deque[tuple[Event, tuple[Kept, ...], Deferred[None]]] = dataclasses.field(
+        default_factory=collections.deque
+    )
+    busy: bool = False
+    code_accepted_at: float | None = None
+    """For the measure of how long joining takes."""
+    seals: int = 0
+    """Sealings under way; the entry is kept until they are done."""
+
+    def record(self) -> CallRecord:
+        """The call's row for the store."""
+        call = self.call
+        return CallRecord(
+            id=call.id,
+            phone=call.phone,
+            contact=call.contact,
+            state=call.state.value,
+            confidential=call.confidential,
+            limit_s=call.limit_s,
+            created_utc=self.dialled_utc,
+            connected_utc=self.connected_utc,
+            ended_utc=self.ended_utc,
+            connected_s=call.connected_s,
+            end_reason=call.reason if self.ended_utc is not None else None,
+            charged=call.reason is not None and call.reason.charged and call.connected_s > 0,
+        )

@@ -1,0 +1,378 @@
+"""Events of the SIP worker, the media workers, the pages and the clock, each taken in its order, one call at a time.
+
+For each event: advance the table, store state and event in one transaction, let the commands out. Calls do not wait
+for one another. A call whose progress cannot be stored is ended: nothing runs that nobody can account for.
+"""
+
+import dataclasses
+import logging
+import secrets
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from avisiod import numbers
+from avisiod.calls import admission
+from avisiod.calls import events as ev
+from avisiod.calls.call import Call, State, Times
+from avisiod.calls.ids import ID_BYTES, CallId, PhoneId, SessionId, id_from
+from avisiod.calls.invitation import Invitations
+from avisiod.calls.limits import remaining
+from avisiod.calls.reasons import EndReason
+from avisiod.calls.table import UnexpectedEvent, advance, due
+from avisiod.clock import Clock
+from avisiod.config import Config
+from avisiod.gateway.stats import CallStats
+from avisiod.ports import JournalEntry, Kept, StoreUnavailable
+from avisiod.store.store import Store
+from avisiod.switchboard.actions import Actions
+from avisiod.switchboard.entry import Entry
+from avisiod.switchboard.observer import Nobody, Observer
+
+logger = logging.getLogger(__name__)
+
+TELL_PAGES_EVERY_S = 10.0
+
+
+class Switchboard:
+    """All calls of this box. Implements SipListener and MediaListener."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        store: Store,
+        invitations: Invitations,
+        observer: Observer | None = None,
+    ) -> None:
+        self.entries: dict[CallId, Entry] = {}
+        self.draining = False
+        self.room_on_disk: Callable[[], bool] = lambda: True
+        """Whether a recording may be begun; set by the daemon."""
+        self.on_stats: Callable[[CallStats], None] = lambda _stats: None
+        """Told of each call's counters; set by the daemon."""
+        self.actions: Actions | None = None
+        self.config = config
+        self.clock = clock
+        self.store = store
+        self.invitations = invitations
+        self.observer: Observer = observer if observer is not None else Nobody()
+        self._by_sip: dict[str, Entry] = {}
+        self._idle: list[Deferred[None]] = []
+        self._tell_pages()
+
+    # The phones.
+
+    def invited(self, sip_call: str, phone: str, number: str, offer: str) -> None:
+        """A phone dials: the call begins."""
+        call = Call(
+            id=CallId(id_from(secrets.token_bytes(ID_BYTES))),
+            phone=PhoneId(phone),
+            dialled_at=self.clock.now(),
+            times=self._times(),
+        )
+        entry = Entry(
+            call=call,
+            sip_call=sip_call,
+            offer=offer,
+            language=self.config.site.language,
+            dialled_utc=self.clock.utc(),
+        )
+        busy = any(other.call.phone == call.phone for other in self._open())
+        self.entries[call.id] = self._by_sip[sip_call] = entry
+        self.observer.moved(None, call)
+        logger.info("phone %s dials", phone, extra={"call": call.id, "phone": phone})
+        run(self._admit(entry, number, phone_busy=busy))
+
+    async def _admit(self, entry: Entry, dialled: str, *, phone_busy: bool) -> None:
+        number = numbers.dialled_number(dialled, self.config.site.region)
+        try:
+            phone = await self.store.phone(entry.call.phone)
+            contact = await self.store.contact_by_number(number) if number is not None else None
+        except StoreUnavailable as error:
+            logger.error("admission is not possible: %s", error, extra={"call": entry.call.id})
+            self.post(entry, ev.StoreFailed(self.clock.now()))
+            return
+        others = [other for other in self._open() if other is not entry]
+        verdict = admission.decide(
+            admission.Facts(
+                phone_known=phone is not None,
+                number_valid=number is not None,
+                contact_known=contact is not None,
+                contact_may_be_called=contact is not None
+                and (not contact.phones or entry.call.phone in contact.phones),
+                contact_confidential=contact is not None and contact.confidential,
+                phone_busy=phone_busy,
+                contact_busy=contact is not None
+                and any(o.contact is not None and o.contact.id == contact.id for o in others),
+                open_calls=len(others),
+                capacity=self.config.calls.capacity,
+                disk_free_enough=self.room_on_disk(),
+                media_ready=self.actions is not None and self.actions.media.ready,
+                draining=self.draining,
+                limit_s=self.config.calls.limit_s,
+            )
+        )
+        if phone is not None:
+            entry.language = phone.language
+        now = self.clock.now()
+        if isinstance(verdict, EndReason):
+            self.post(entry, ev.Refused(now, verdict))
+            return
+        entry.number, entry.contact = number, contact
+        self.post(entry, ev.Granted(now, verdict.limit_s, verdict.confidential))
+
+    def acknowledged(self, sip_call: str) -> None:
+        """The ACK tells nothing that the 200 has not."""
+
+    def reoffered(self, sip_call: str, offer: str) -> None:
+        """The phone changes its media."""
+        entry = self._by_sip.get(sip_call)
+        if entry is not None and self.actions is not None:
+            run(self.actions.answer_reoffer(entry, offer))
+
+    def sip_ended(self, sip_call: str, by: str, status: int) -> None:
+        """The dialogue is over."""
+        entry = self._by_sip.pop(sip_call, None)
+        if entry is None:
+            return
+        entry.sip_call = None
+        now = self.clock.now()
+        if by == "phone":
+            self.post(entry, ev.PhoneHungUp(now))
+        elif by == "failure":
+            logger.warning("the dialogue broke with status %s", status, extra={"call": entry.call.id})
+            self.post(entry, ev.PhoneFailed(now))
+
+    def digit(self, sip_call: str, digit: str) -> None:
+        """Digits have no meaning yet; they are not even logged."""
+
+    def picture_asked(self, sip_call: str) -> None:
+        """The phone wants a keyframe of the relative."""
+        entry = self._by_sip.get(sip_call)
+        if entry is not None and self.actions is not None:
+            run(self.actions.ask_picture(entry, "outside"))
+
+    def sip_worker_lost(self) -> None:
+        """Dialogues are forgotten, media goes on: only calls that were not answered yet are lost."""
+        for entry in list(self._by_sip.values()):
+            entry.sip_call = None
+            if not entry.call.answered:
+                self.post(entry, ev.PhoneFailed(self.clock.now()))
+        self._by_sip.clear()
+
+    # The media workers.
+
+    def leg_changed(self, call: str, leg: str, session: str, state: str, at: float) -> None:
+        """A leg flows, is silent or failed."""
+        entry = self.entries.get(CallId(call))
+        kind = {"flowing": ev.LegFlowing, "silent": ev.LegSilent, "failed": ev.LegFailed}.get(state)
+        if entry is None or kind is None:
+            return
+        if leg == "phone":
+            self.post(entry, kind(at, "phone"))
+        else:
+            self.post(entry, kind(at, "outside", SessionId(session)))
+
+    def prompt_over(self, call: str, prompt: str) -> None:
+        """A prompt was heard; the last one ends the call's stay."""
+        entry = self.entries.get(CallId(call))
+        if entry is not None and prompt and prompt == entry.farewell_prompt:
+            self.post(entry, ev.FarewellOver(self.clock.now()))
+
+    def deadline_passed(self, call: str, last_forwarded: float) -> None:
+        """The worker kept the limit by itself."""
+        entry = self.entries.get(CallId(call))
+        if entry is not None:
+            logger.debug("last packet forwarded at %.3f", last_forwarded, extra={"call": call})
+            self.post(entry, ev.DeadlineReached(self.clock.now()))
+
+    def recorder_failed(self, call: str, why: str) -> None:
+        """The recording goes on no longer, so the call does not."""
+        entry = self.entries.get(CallId(call))
+        if entry is not None:
+            reason = EndReason.DISK_FULL if why.startswith("disk_full") else EndReason.RECORDER_FAILED
+            self.post(entry, ev.RecorderBroke(self.clock.now(), reason))
+
+    def rtp_digit(self, call: str, digit: str) -> None:
+        """Digits have no meaning yet; they are not even logged."""
+
+    def phone_picture_wanted(self, call: str) -> None:
+        """The phone is asked for a keyframe by INFO."""
+        entry = self.entries.get(CallId(call))
+        if entry is not None and self.actions is not None:
+            run(self.actions.ask_phone_picture(entry))
+
+    def stats(self, stats: CallStats) -> None:
+        """Counters of one call."""
+        self.on_stats(stats)
+
+    def media_lost(self, calls: list[str]) -> None:
+        """A worker ended; its calls end as our failure."""
+        for call in calls:
+            entry = self.entries.get(CallId(call))
+            if entry is not None:
+                entry.media_open = False
+                self.post(entry, ev.MediaLost(self.clock.now()))
+
+    # Staff and service.
+
+    def end_call(self, call: CallId) -> Deferred[None]:
+        """Staff ends a call. KeyError if it is not open."""
+        return self.post(self.entries[call], ev.StaffEnded(self.clock.now()))
+
+    def stop(self) -> Deferred[None]:
+        """Take no new call, end all, tell both sides; fires once every call is closed and sealed."""
+        self.draining = True
+        for entry in self._open():
+            self.post(entry, ev.ServiceStopping(self.clock.now()))
+        idle: Deferred[None] = Deferred()
+        if self.entries:
+            self._idle.append(idle)
+        else:
+            idle.callback(None)
+        return idle
+
+    # The engine.
+
+    def post(self, entry: Entry, event: ev.Event, *kept: Kept) -> Deferred[None]:
+        """Put an event into the call's row; fires when it is taken, its commands let out. Never fails.
+
+        `kept` is stored in the same transaction as the event.
+        """
+        taken: Deferred[None] = Deferred()
+        entry.events.append((event, kept, taken))
+        if not entry.busy:
+            entry.busy = True
+            run(self._drain(entry))
+        return taken
+
+    async def _drain(self, entry: Entry) -> None:
+        try:
+            while entry.events:
+                event, kept, taken = entry.events.popleft()
+                try:
+                    await self._take(entry, event, *kept)
+                except Exception:
+                    logger.exception("event %s was lost", type(event).__name__, extra={"call": entry.call.id})
+                taken.callback(None)
+        finally:
+            entry.busy = False
+
+    async def _take(self, entry: Entry, event: ev.Event, *kept: Kept) -> None:
+        before = entry.call
+        try:
+            after, commands = advance(before, event)
+        except UnexpectedEvent as error:
+            logger.warning("%s; nothing was changed", error, extra={"call": before.id})
+            return
+        if after is before and not commands:
+            return
+        if after.contact is None and entry.contact is not None:
+            after = dataclasses.replace(after, contact=entry.contact.id)
+        entry.call = after
+        self._note_times(entry, before, event)
+        try:
+            await self.store.save_call(entry.record(), self._journal_line(after, event), *kept)
+        except StoreUnavailable as error:
+            logger.error("%s was not stored: %s", type(event).__name__, error, extra={"call": after.id})
+            if after.state is not State.ENDED:
+                # What is not written down must not run; the end itself is let out below, stored or not.
+                await self._take(entry, ev.StoreFailed(self.clock.now()))
+                return
+        self._observe(entry, before, event)
+        if self.actions is not None:
+            for command in commands:
+                run(self.actions.carry_out(entry, command))
+        self._schedule(entry)
+
+    def _note_times(self, entry: Entry, before: Call, event: ev.Event) -> None:
+        if isinstance(event, ev.CodeAccepted):
+            entry.code_accepted_at = event.at
+        if entry.connected_utc is None and entry.call.connected_at is not None:
+            entry.connected_utc = self.clock.utc()
+        if before.state is not State.ENDED and entry.call.state is State.ENDED:
+            entry.ended_utc = self.clock.utc()
+
+    def _observe(self, entry: Entry, before: Call, event: ev.Event) -> None:
+        call = entry.call
+        if call.state is before.state:
+            return
+        self.observer.moved(before.state, call)
+        if call.state is State.WAITING and before.state is State.INVITING:
+            self.observer.stage("sms", event.at - call.dialled_at)
+        if call.state is State.CONNECTED and before.connected_at is None and entry.code_accepted_at is not None:
+            self.observer.stage("join", event.at - entry.code_accepted_at)
+        reason = call.reason.value if call.reason is not None else ""
+        logger.info(
+            "%s -> %s%s",
+            before.state,
+            call.state,
+            f" ({reason})" if reason else "",
+            extra={"call": call.id, "phone": call.phone, "reason": reason},
+        )
+
+    def _schedule(self, entry: Entry) -> None:
+        if entry.timer is not None:
+            entry.timer.cancel()
+            entry.timer = None
+        moment = due(entry.call)
+        if moment is not None:
+            at, event = moment
+            entry.timer = self.clock.call_at(at, lambda: self._time_came(entry, event))
+
+    def _time_came(self, entry: Entry, event: ev.Event) -> None:
+        entry.timer = None
+        self.post(entry, event)
+
+    def forget(self, entry: Entry) -> None:
+        """The call is over, closed and sealed."""
+        self.entries.pop(entry.call.id, None)
+        if entry.sip_call is not None:
+            self._by_sip.pop(entry.sip_call, None)
+        if not self.entries:
+            idle, self._idle = self._idle, []
+            for deferred in idle:
+                deferred.callback(None)
+
+    def _open(self) -> Iterable[Entry]:
+        return [e for e in self.entries.values() if e.call.state not in (State.ENDED, State.REFUSED)]
+
+    def _times(self) -> Times:
+        calls = self.config.calls
+        return Times(
+            warnings_s=calls.warnings_s,
+            code_valid_s=calls.code_valid_s,
+            grace_s=calls.grace_s,
+            join_timeout_s=calls.join_timeout_s,
+        )
+
+    def _journal_line(self, call: Call, event: ev.Event) -> JournalEntry:
+        details: dict[str, str | int | float | bool | None] = {
+            name: value.value if isinstance(value, EndReason) else value
+            for name in event.__dataclass_fields__
+            if name != "at" and (value := getattr(event, name)) is not None
+        }
+        if call.state is State.ENDED and call.reason is not None:
+            details["reason"] = call.reason.value
+            details["connected_s"] = round(call.connected_s, 3)
+        return JournalEntry(
+            call=call.id, at_utc=self.clock.utc(), at=event.at, event=type(event).__name__, details=details
+        )
+
+    def _tell_pages(self) -> None:
+        now = self.clock.now()
+        for entry in self.entries.values():
+            call = entry.call
+            if entry.page is not None and call.deadline is not None and call.state is not State.ENDED:
+                connected = call.state is State.CONNECTED
+                entry.page.state("connected" if connected else "interrupted", remaining(call.deadline, now))
+        self.clock.call_at(now + TELL_PAGES_EVERY_S, self._tell_pages)
+
+
+def run(coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
+    """Start a coroutine of control; what it does not handle itself is logged with its traceback."""
+    Deferred.fromCoroutine(coroutine).addErrback(
+        lambda failure: logger.error("unexpected: %s", failure.getTraceback())
+    )
