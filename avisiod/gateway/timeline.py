@@ -17,6 +17,8 @@ STEP_S = 2.0
 """An arrival further than this from where the clock says is a new start of the clock: a hold, a timestamp jump."""
 MAX_LIP_SYNC_S = 1.0
 """Sender reports that would move pictures further than this are not believed: some phones' clocks are never set."""
+JUMP_S = 0.25
+"""An offset that is off by more is put right at once: nothing arrives before it was sent."""
 SLEW_PER_S = 0.02
 """An offset moves towards its estimate at least this fast, s per s; too slow to be seen or heard."""
 
@@ -87,10 +89,10 @@ class TrackClock:
         own = self.wallclock_offset()
         if party_offset is not None and own is not None and abs(party_offset - own) <= MAX_LIP_SYNC_S:
             target += party_offset - own
-        if self._applied is None:
+        error = math.inf if self._applied is None else target - self._applied
+        if self._applied is None or abs(error) > JUMP_S:
             self._applied = target
         else:
-            error = target - self._applied
             most = (SLEW_PER_S + abs(error) / 2) * max(0.0, frame.arrival - self._applied_at)
             self._applied += max(-most, min(most, error))
         self._applied_at = max(frame.arrival, self._applied_at)
