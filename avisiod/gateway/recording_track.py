@@ -16,6 +16,8 @@ from avisiod.gateway.timeline import TrackClock
 
 SILENCE_S = 2.0
 """A source that sends nothing for longer is noted as a gap though nothing was lost."""
+MAX_HEADER_SETS = 1000
+"""Bytes of parameter sets of one track in the file's header; real ones take some 30. In the stream all are kept."""
 MAX_LISTED = 100
 """Gaps and sizes listed for each track: the manifest passes through one message of 64 KiB."""
 
@@ -64,7 +66,7 @@ class TrackWriter:
         self.number = number
         self.clock = TrackClock(form.codec.clock_rate)
         self.depacketizer = Depacketizer(form.codec.payload_type, video=form.track.kind is Kind.VIDEO)
-        self.parameter_sets: tuple[bytes, ...] = h264.parameter_sets(form.codec.fmtp)
+        self.parameter_sets = _header_sets(h264.parameter_sets(form.codec.fmtp))
         if isinstance(self.depacketizer.assembler, H264Assembler):
             self.depacketizer.assembler.learn(self.parameter_sets)
         self.frames = self.keyframes = self.bytes = self.gap_count = 0
@@ -127,7 +129,7 @@ class TrackWriter:
             return
         self._last_sps = sps
         if not self.sizes:
-            self.parameter_sets = tuple(nal for nal in nals if nal[0] & 0x1F in (h264.SPS, h264.PPS))
+            self.parameter_sets = _header_sets(nals) or self.parameter_sets
         with contextlib.suppress(ValueError):
             width, height = picture_size(sps)
             known = self.sizes[-1] if self.sizes else None
@@ -153,3 +155,9 @@ class TrackWriter:
             gaps_left_out=self.gap_count - len(self.gaps),
             sizes=tuple(self.sizes),
         )
+
+
+def _header_sets(nals: Sequence[bytes]) -> tuple[bytes, ...]:
+    """The parameter sets among NAL units as the header takes them; none where they are larger than any real ones."""
+    sets = tuple(nal for nal in nals if nal[0] & 0x1F in (h264.SPS, h264.PPS))
+    return sets if sum(map(len, sets)) <= MAX_HEADER_SETS else ()

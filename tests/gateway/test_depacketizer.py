@@ -75,6 +75,25 @@ def test_a_loss_is_told_with_the_next_whole_frame() -> None:
     assert depacketizer.counters.incomplete == 1
 
 
+def test_a_picture_without_its_first_slice_is_not_whole() -> None:
+    first, second = b"\x41\x9a first slice", b"\x41\x1a slice that begins further down"
+    stream = [(0, 0, first, False), (1, 0, second, True), (3, 3600, second, True), (4, 7200, first, True)]
+    packets = [rtp(sequence, at, payload, pt=99, marker=marker) for sequence, at, payload, marker in stream]
+    assert run(packets) == [(first, second), (first,)]
+
+
+def test_a_whole_picture_after_a_loss_is_kept() -> None:
+    first, second = b"\x41\x9a first slice", b"\x41\x1a slice that begins further down"
+    stream = [(0, 0, first, True), (2, 7200, first, False), (3, 7200, second, True)]
+    packets = [rtp(sequence, at, payload, pt=99, marker=marker) for sequence, at, payload, marker in stream]
+    assert run(packets) == [(first,), (first, second)]
+
+
+def test_the_first_packets_of_a_source_may_come_out_of_order() -> None:
+    packets = flat(PACKETS[:5])
+    assert run([packets[2], packets[0], packets[1], *packets[3:]]) == [tuple(frame) for frame in FRAMES[:5]]
+
+
 def test_a_missing_packet_is_waited_for_and_then_given_up() -> None:
     depacketizer = Depacketizer(99, video=True)
     late = PACKETS[1][0]

@@ -172,6 +172,16 @@ def test_digits_are_not_recorded_and_a_changed_payload_type_goes_on(tmp_path: Pa
     assert [data for _, data in read(rig.path)["phone-audio"]] == [b"one", b"two"]
 
 
+def test_parameter_sets_beyond_all_measure_do_not_spoil_the_file(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, formats=one(Track.PHONE_VIDEO, H264))
+    rig.recorder.open()
+    sets = [b"\x67" + bytes(60000), b"\x68" + bytes(60000)]
+    for sequence, payload in enumerate([*sets, b"\x65\x88"]):
+        rig.recorder.packet(Track.PHONE_VIDEO, rtp(sequence, 0, payload, pt=99), rig.at(0))
+    assert rig.recorder.seal("limit_reached").tracks[0].frames == 1
+    assert verify(rig.path).readable
+
+
 @pytest.mark.peer
 def test_ffmpeg_decodes_every_frame_through_a_change_of_picture_size(tmp_path: Path) -> None:
     rig = Rig(tmp_path, formats=one(Track.OUTSIDE_VIDEO, H264))

@@ -21,7 +21,7 @@ SECONDS = 60
 
 
 class Source(NamedTuple):
-    """One sender's stream: what was captured at `t` carries a timestamp of its own clock and arrives a while later."""
+    """One sender's stream: what was captured at `t` carries a time of its own clock and arrives a while later."""
 
     track: Track
     codec: Codec
@@ -160,6 +160,21 @@ def test_what_was_held_up_in_the_network_is_put_back_in_its_place() -> None:
     clock.times([frame(n * 0.02, 100 + n * 0.02) for n in range(50)])
     stalled = [frame(1 + n * 0.02, max(102.5, 101 + n * 0.02)) for n in range(100)]
     assert clock.times(stalled)[80:] == pytest.approx([101 + n * 0.02 for n in range(80, 100)], abs=0.01)
+
+
+@pytest.mark.parametrize("skew", [-2e-4, 2e-4])
+def test_a_clock_that_runs_too_fast_or_too_slow_is_followed_for_a_whole_call(skew: float) -> None:
+    clock = TrackClock(8000)
+    times = [clock.times([frame(n * 0.1 * (1 + skew), n * 0.1)])[0] for n in range(12000)]
+    assert times == pytest.approx([n * 0.1 for n in range(12000)], abs=0.005)
+
+
+def test_a_backlog_of_several_seconds_does_not_leave_the_track_behind() -> None:
+    clock = TrackClock(8000)
+    clock.times([frame(n * 0.02, 100 + n * 0.02) for n in range(50)])
+    clock.times([frame(1.0, 104.0)])
+    clock.times([frame(1 + n * 0.02, 104.01) for n in range(1, 150)])
+    assert clock.times([frame(4.1, 104.1)]) == pytest.approx([104.1], abs=0.1)
 
 
 def test_the_times_of_a_track_always_grow(tmp_path: Path) -> None:
