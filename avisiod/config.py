@@ -123,6 +123,20 @@ class Portal(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The site's own charters, LANGUAGE.md; empty: ours."""
     name: str = "Avisio"
     """The service's name, as relatives know it."""
+    controller: str = ""
+    """Who answers for the personal data: name and address, shown in the privacy notice."""
+    dpo_contact: str = ""
+    """How to reach the data protection officer."""
+    legal_basis: str = ""
+    """On which basis personal data is processed, as the privacy notice states it."""
+    publisher: str = ""
+    """Publisher and director of publication, shown in the legal mentions."""
+    host: str = ""
+    """Who hosts the service, shown in the legal mentions."""
+    help_contact: str = ""
+    """Where a relative finds help: a telephone number or an e-mail address."""
+    log_retention_months: Annotated[int, Meta(ge=1)] = 12
+    """How long technical logs are kept, as the privacy notice states it."""
 
 
 class Modem(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,0 +1,108 @@
+"""The relatives' portal as the daemon sees it: made, started, stopped."""
+
+import logging
+from typing import Any
+
+from autobahn.twisted.resource import WebSocketResource
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.web.server import Site
+
+from avisiod.clock import Clock
+from avisiod.config import Config
+from avisiod.ports import Desk
+from avisiod.web import charter, texts
+from avisiod.web.conversation import Conversation, Line
+from avisiod.web.doorman import Doorman
+from avisiod.web.headers import request_class
+from avisiod.web.pages import Pages
+from avisiod.web.socket import Pages as Sockets
+from avisiod.web.tls import Certificate
+
+log = logging.getLogger(__name__)
+
+IDLE_HTTP_S = 15
+"""A connection on which nothing comes for this long is closed."""
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class PortalCannotStart(Exception):
+    """The portal is not served; the text says why and which key to change."""
+
+
+class RelativesPortal:
+    """The portal; nothing is served before `start`."""
+
+    def __init__(self, config: Config, desk: Desk, clock: Clock) -> None:
+        portal = config.portal
+        languages = texts.load(config.site.language)
+        charters = charter.load(portal.charter_folder, config.site.language)
+        self._settings = portal
+        self._listening: IListeningPort | None = None
+
+        def converse(address: str, line: Line) -> Conversation:
+            return Conversation(
+                desk=desk, charters=charters, languages=languages, address=address, line=line, now=clock.now
+            )
+
+        self._sockets = Sockets(
+            public_url=portal.public_url, trusted=portal.trusted_proxies, clock=clock, converse=converse
+        )
+        pages = Pages(config, charters, languages, WebSocketResource(self._sockets))
+        site = Site(pages.app.resource(), requestFactory=request_class(portal.public_url), timeout=IDLE_HTTP_S)
+        site.displayTracebacks = False
+        # An access log would keep every relative's address.
+        site.log = lambda _: None
+        served: Any = site
+        if portal.certificate_file:
+            served = TLSMemoryBIOFactory(Certificate(portal.certificate_file, portal.key_file), False, site)
+        self._factory = Doorman(served, clock, portal.trusted_proxies)
+
+    def start(self) -> None:
+        """Listen. PortalCannotStart when the address is taken or not ours."""
+        portal = self._settings
+        if not portal.certificate_file and portal.address not in LOOPBACK:
+            log.warning(
+                "the portal answers plain HTTP on %s: set portal.certificate_file, or portal.address to 127.0.0.1 "
+                "behind a proxy; browsers give no camera to plain HTTP pages",
+                portal.address,
+            )
+        try:
+            self._listening = reactor.listenTCP(  # type: ignore[attr-defined] - the reactor is a module to mypy
+                portal.port, self._factory, interface=portal.address, backlog=128
+            )
+        except CannotListenError as error:
+            raise PortalCannotStart(
+                f"portal.address {portal.address}, portal.port {portal.port}: {error.socketError}"
+            ) from error
+        log.info("portal on %s port %d, known as %s", portal.address, self.port, portal.public_url)
+
+    @property
+    def port(self) -> int:
+        """The TCP port it listens on; 0 when it does not."""
+        return int(self._listening.getHost().port) if self._listening else 0
+
+    @property
+    def open_pages(self) -> int:
+        """Pages connected now."""
+        return len(self._sockets.open)
+
+    async def stop(self) -> None:
+        """Stop listening and say goodbye to every page (1001); calls themselves are the switchboard's to end."""
+        if self._listening is not None:
+            listening, self._listening = self._listening, None
+            stopped = listening.stopListening()
+            if isinstance(stopped, Deferred):
+                await stopped
+        self._sockets.close_all()
+
+
+def make_portal(config: Config, desk: Desk, clock: Clock) -> RelativesPortal:
+    """Make the portal.
+
+    CharterUnreadable or CertificateUnusable, with the file and its fault, where a file of the site cannot be used.
+    """
+    return RelativesPortal(config, desk, clock)

@@ -1,0 +1,167 @@
+// The page: one step after the other, and what the portal says led to the right place.
+
+import { inAppAdvice, shortcoming } from "./capabilities.js";
+import { Call } from "./call.js";
+import { setUpCode } from "./code.js";
+import { Connection } from "./connection.js";
+import { setUpDevices } from "./preparation.js";
+import { announce, element, notice, show } from "./dom.js";
+import * as devices from "./devices.js";
+import { memory } from "./memory.js";
+import * as sounds from "./sounds.js";
+import { _, duration, page } from "./texts.js";
+
+const connection = new Connection();
+let stream = null;
+let call = null;
+let coming = null; // "code" while a code is looked at, "back" while a token is
+
+// Step 1.
+
+function welcome() {
+  notice("in-app", inAppAdvice());
+  const lack = shortcoming();
+  notice("incapable", lack);
+  element("start").disabled = Boolean(lack?.fatal);
+  show("welcome", { focus: false });
+}
+
+element("start").onclick = () => {
+  sounds.audioContext();
+  show("devices");
+  preparation.begin();
+};
+
+element("copy-address").onclick = async () => {
+  await navigator.clipboard?.writeText(location.href).catch(() => {});
+  element("copied").textContent = _("Copied.");
+};
+
+// Step 2.
+
+const preparation = setUpDevices((ready) => {
+  stream = ready;
+  show("code");
+  code.begin();
+  if (!connection.ready) connection.open();
+});
+
+// Step 3.
+
+const code = setUpCode((join) => {
+  sounds.audioContext();
+  coming = "code";
+  const send = () => connection.send({ type: "join", ...join });
+  if (!send()) {
+    connection.addEventListener("open", send, { once: true });
+    connection.open();
+  }
+});
+
+// Step 4: what the portal says.
+
+const heard = {
+  welcome({ charters }) {
+    const mine = page.charter;
+    const known = charters.some((each) => each.language === mine.language && each.digest === mine.digest);
+    if (!known && !call) code.charterChanged();
+  },
+  joined(message) {
+    coming = null;
+    code.accepted();
+    if (!call) {
+      call = new Call(connection, stream);
+      call.addEventListener("over", () => end({ title: _("You hung up"), advice: "" }, []));
+    }
+    call.joined(message);
+  },
+  rejected(message) {
+    const back = coming === "back" || call;
+    coming = null;
+    if (back) end(page.rejections[message.why], []);
+    else code.rejected(message);
+  },
+  answer: (message) => call?.answer(message),
+  state: (message) => call?.state(message),
+  warning: (message) => call?.warning(message),
+  ended({ reason, connected_s: connected, charged }) {
+    const facts = [];
+    if (connected > 0) facts.push(_("You were connected for {time}.", { time: duration(connected) }));
+    if (!charged) facts.push(_("This call costs nothing to the person in detention."));
+    sounds.play("ended");
+    end(page.endings[reason] ?? { title: _("The call is over"), advice: "" }, facts);
+  },
+  replaced() {
+    end({ title: _("The call goes on elsewhere"), advice: _("You opened it on another page or device. You can close this page.") }, [], { keep: true });
+  },
+  error(message) {
+    if (message.what === "charter_changed") code.charterChanged();
+    else if (message.what === "offer_refused") end({ title: _("Sound and picture could not start"), advice: message.advice }, []);
+    else if (call) { call.refused(); announce(message.advice); }
+    else code.failed(message.advice);
+  },
+};
+
+connection.addEventListener("message", ({ detail }) => {
+  // Messages of a later version are passed over.
+  if (Object.hasOwn(heard, detail.type)) heard[detail.type](detail);
+});
+
+connection.addEventListener("open", () => {
+  if (!memory.token || (!call && coming !== "back")) return;
+  coming = "back";
+  connection.send({ type: "resume", token: memory.token });
+});
+
+connection.addEventListener("away", () => call?.away());
+
+connection.addEventListener("closed", () => {
+  if (call) end({ title: _("The connection was closed"), advice: _("Load this page again: if the call is still there, you are back in it without a code.") }, [], { keep: true });
+  else code.unreachable();
+});
+
+// Step 5.
+
+function end(words, facts, { keep = false } = {}) {
+  call?.close();
+  call = null;
+  stream = null;
+  connection.close();
+  if (!keep) memory.forget();
+  coming = null;
+  element("title-end").textContent = words.title;
+  element("end-advice").textContent = words.advice;
+  element("end-facts").replaceChildren(...facts.map((fact) => {
+    const item = document.createElement("li");
+    item.textContent = fact;
+    return item;
+  }));
+  show("end");
+  announce(`${words.title}. ${words.advice}`);
+}
+
+element("again").onclick = () => {
+  show("devices");
+  preparation.begin();
+};
+
+// A refreshed page comes back by itself.
+
+async function comeBack() {
+  show("devices");
+  coming = "back";
+  try {
+    stream = await devices.open({ soundOnly: memory.soundOnly });
+  } catch {
+    stream = await devices.open({ soundOnly: true }).catch(() => null);
+  }
+  call = new Call(connection, stream);
+  call.addEventListener("over", () => end({ title: _("You hung up"), advice: "" }, []));
+  connection.persistent = true;
+  connection.open();
+}
+
+if (memory.token && !shortcoming()?.fatal) comeBack();
+else welcome();
+
+navigator.serviceWorker?.register("/sw.js").catch(() => {});

@@ -1,0 +1,273 @@
+// The call: its screen, its countdown, its buttons. What is true comes from the portal only.
+
+import { announce, element, press, show } from "./dom.js";
+import * as devices from "./devices.js";
+import { memory } from "./memory.js";
+import { Peer } from "./peer.js";
+import * as quality from "./quality.js";
+import * as sounds from "./sounds.js";
+import { _, clock, duration } from "./texts.js";
+
+/** Events: "over" once the person hung up and the portal could not be told. */
+export class Call extends EventTarget {
+  #connection;
+  #peer;
+  #stream;
+  #iceServers = [];
+  #waiting = false;
+  #renew = false;
+  #deadline = null;
+  #ticker = null;
+  #wakeLock = null;
+  #stopQuality = () => {};
+  #facing = "user";
+  #phase = "";
+
+  constructor(connection, stream) {
+    super();
+    this.#connection = connection;
+    this.#stream = stream;
+    this.#peer = new Peer((message) => connection.send(message));
+    this.#peer.addEventListener("track", (event) => this.#picture(event.detail));
+    this.#peer.addEventListener("failed", () => this.#offer());
+    this.#stopQuality = quality.watch(this.#peer, (text) => this.#quality(text));
+    this.#buttons();
+    this.#open();
+  }
+
+  get stream() {
+    return this.#stream;
+  }
+
+  // From the portal.
+
+  joined({ token, recorded, ice_servers: iceServers }) {
+    memory.token = token;
+    this.#iceServers = iceServers.map((server) => ({ ...server }));
+    this.#waiting = false;
+    const note = element("recording");
+    note.textContent = recorded ? _("Recorded") : _("Not recorded");
+    note.classList.toggle("on", recorded);
+    this.#connection.persistent = true;
+    this.#offer();
+  }
+
+  async answer({ sdp }) {
+    this.#waiting = false;
+    if (this.#renew) {
+      this.#renew = false;
+      this.#offer();
+      return;
+    }
+    await this.#peer.answered(sdp);
+  }
+
+  refused() {
+    this.#waiting = false;
+  }
+
+  state({ state, remaining_s: remaining }) {
+    if (remaining !== null && remaining !== undefined) {
+      this.#deadline = performance.now() + remaining * 1000;
+      this.#tick();
+    }
+    if (state === this.#phase) return;
+    const before = this.#phase;
+    this.#phase = state;
+    if (state === "connected") {
+      this.#curtain("");
+      if (before !== "connected") {
+        sounds.play("joined");
+        const left = this.#deadline === null ? "" : _("Time left: {time}.", { time: duration((this.#deadline - performance.now()) / 1000) });
+        announce(`${_("You are in the call.")} ${left}`);
+      }
+    } else if (state === "interrupted") {
+      sounds.play("lost");
+      this.#curtain(_("The call is interrupted, reconnecting…"), _("Stay on this page. The time goes on."));
+    } else {
+      this.#curtain(_("Connecting…"), _("The person in detention sees that you are coming."));
+    }
+  }
+
+  warning({ remaining_s: remaining }) {
+    sounds.play("warning");
+    const text = _("The call ends in {time}.", { time: duration(remaining) });
+    const box = element("call-warning");
+    box.textContent = text;
+    box.hidden = false;
+    setTimeout(() => { box.hidden = true; }, 12000);
+  }
+
+  /** The connection to the portal went; it is being made again. */
+  away() {
+    this.#waiting = false;
+    this.#phase = "away";
+    sounds.play("lost");
+    this.#curtain(_("Your connection is lost, reconnecting…"), _("Stay on this page. You need no new code."));
+  }
+
+  /** Let go of everything. */
+  close() {
+    clearInterval(this.#ticker);
+    this.#stopQuality();
+    this.#peer.close();
+    this.#connection.persistent = false;
+    this.#wakeLock?.release().catch(() => {});
+    document.removeEventListener("visibilitychange", this.#visible);
+    window.removeEventListener("beforeunload", this.#unload);
+    window.removeEventListener("popstate", this.#back);
+    element("confirm").close();
+    element("remote").srcObject = null;
+    element("self-view").srcObject = null;
+    element("call-warning").hidden = true;
+    devices.release(this.#stream);
+    this.#stream = null;
+  }
+
+  // Sound and picture.
+
+  #offer() {
+    if (this.#waiting) {
+      // The portal answers one offer at a time.
+      this.#renew = true;
+      return;
+    }
+    if (!this.#connection.ready) return;
+    this.#waiting = true;
+    this.#peer.start(this.#stream, this.#iceServers).catch(() => { this.#waiting = false; });
+  }
+
+  #picture(stream) {
+    const remote = element("remote");
+    if (remote.srcObject !== stream) remote.srcObject = stream;
+    remote.play().then(
+      () => { element("tap").hidden = true; },
+      (error) => { if (error.name === "NotAllowedError") element("tap").hidden = false; },
+    );
+  }
+
+  #quality(text) {
+    const box = element("quality");
+    box.hidden = !text;
+    box.textContent = text;
+  }
+
+  // The screen.
+
+  #open() {
+    show("call");
+    this.#curtain(_("Connecting…"), _("The person in detention sees that you are coming."));
+    this.#showSelf();
+    element("remaining").textContent = "–";
+    this.#ticker = setInterval(() => this.#tick(), 250);
+    document.addEventListener("visibilitychange", this.#visible);
+    window.addEventListener("beforeunload", this.#unload);
+    window.addEventListener("popstate", this.#back);
+    history.pushState({ call: true }, "");
+    this.#keepAwake();
+  }
+
+  #curtain(text, hint = "") {
+    const curtain = element("curtain");
+    curtain.hidden = !text;
+    element("curtain-text").textContent = text;
+    element("curtain-hint").textContent = hint;
+  }
+
+  #tick() {
+    if (this.#deadline === null) return;
+    const left = (this.#deadline - performance.now()) / 1000;
+    const timer = element("remaining");
+    timer.textContent = clock(left);
+    timer.classList.toggle("short", left <= 120);
+  }
+
+  #showSelf() {
+    const video = element("self-view");
+    if (video.srcObject !== this.#stream) video.srcObject = this.#stream;
+    video.play().catch(() => {});
+    const picture = this.#stream?.getVideoTracks()[0];
+    const shown = Boolean(picture?.enabled);
+    element("self-off").hidden = shown;
+    video.hidden = !shown;
+    video.classList.toggle("mirrored", this.#facing === "user");
+    element("camera-off").disabled = !picture;
+    press(element("camera-off"), !shown);
+    press(element("mute"), this.#stream?.getAudioTracks()[0]?.enabled === false);
+    devices.list().then(({ videoinput }) => {
+      const mobile = matchMedia("(pointer: coarse)").matches;
+      element("switch-camera").hidden = !(picture && mobile && videoinput.length > 1);
+    }).catch(() => {});
+  }
+
+  #keepAwake() {
+    navigator.wakeLock?.request("screen").then((lock) => { this.#wakeLock = lock; }).catch(() => {});
+  }
+
+  #visible = () => {
+    if (document.visibilityState !== "visible") return;
+    this.#keepAwake();
+    element("remote").play().catch(() => {});
+  };
+
+  #unload = (event) => { event.preventDefault(); };
+
+  #back = () => {
+    history.pushState({ call: true }, "");
+    this.#ask();
+  };
+
+  // The buttons.
+
+  #buttons() {
+    element("mute").onclick = () => {
+      const track = this.#stream?.getAudioTracks()[0];
+      if (!track) return;
+      track.enabled = !track.enabled;
+      press(element("mute"), !track.enabled);
+      announce(track.enabled ? _("Your microphone is on.") : _("Your microphone is off."));
+    };
+    element("camera-off").onclick = () => {
+      const track = this.#stream?.getVideoTracks()[0];
+      if (!track) return;
+      track.enabled = !track.enabled;
+      this.#showSelf();
+      announce(track.enabled ? _("Your camera is on.") : _("Your camera is off."));
+    };
+    element("switch-camera").onclick = () => { this.#turn().catch(() => {}); };
+    element("tap").onclick = () => {
+      sounds.audioContext();
+      element("remote").play().then(() => { element("tap").hidden = true; }).catch(() => {});
+    };
+    element("hang-up").onclick = () => this.#ask();
+    element("stay").onclick = () => element("confirm").close();
+    element("really").onclick = () => {
+      element("confirm").close();
+      if (!this.#connection.send({ type: "hang_up" })) this.dispatchEvent(new Event("over"));
+    };
+  }
+
+  #ask() {
+    const dialog = element("confirm");
+    if (!dialog.open) dialog.showModal();
+    element("stay").focus();
+  }
+
+  async #turn() {
+    const facing = this.#facing === "user" ? "environment" : "user";
+    const old = this.#stream.getVideoTracks()[0];
+    // Most phones give one camera at a time.
+    old.stop();
+    let fresh;
+    try {
+      fresh = await devices.openCamera(facing);
+      this.#facing = facing;
+    } catch {
+      fresh = await devices.openCamera(this.#facing);
+    }
+    this.#stream.removeTrack(old);
+    this.#stream.addTrack(fresh);
+    await this.#peer.replace(fresh);
+    this.#showSelf();
+  }
+}

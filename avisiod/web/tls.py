@@ -1,0 +1,59 @@
+"""The portal's certificate: modern TLS, and a renewed file is taken up without a restart that would end calls."""
+
+import logging
+import pathlib
+
+from OpenSSL import SSL
+from twisted.internet import ssl
+
+log = logging.getLogger(__name__)
+
+
+class CertificateUnusable(Exception):
+    """Certificate or key cannot be used; the text names the file and the cause."""
+
+
+class Certificate:
+    """Twisted's context factory: asked at each connection, it looks whether the files were renewed."""
+
+    def __init__(self, certificate_file: str, key_file: str) -> None:
+        self._files = pathlib.Path(certificate_file), pathlib.Path(key_file)
+        self._stamp = self._read_stamp()
+        self._context = self._load()
+        self._complained = False
+
+    def getContext(self) -> SSL.Context:  # noqa: N802 - Twisted's name
+        """The context of the newest files that work."""
+        try:
+            stamp = self._read_stamp()
+            if stamp != self._stamp:
+                self._context = self._load()
+                self._stamp = stamp
+                self._complained = False
+                log.info("the portal's renewed certificate is in use")
+        except CertificateUnusable as error:
+            log.log(logging.DEBUG if self._complained else logging.WARNING, "%s; the former one stays in use", error)
+            self._complained = True
+        return self._context
+
+    def _read_stamp(self) -> tuple[tuple[int, int], ...]:
+        try:
+            return tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in self._files)
+        except OSError as error:
+            raise CertificateUnusable(f"portal certificate: {error}") from error
+
+    def _load(self) -> SSL.Context:
+        certificate_file, key_file = self._files
+        options = ssl.CertificateOptions(
+            raiseMinimumTo=ssl.TLSVersion.TLSv1_2, acceptableProtocols=[b"http/1.1"], trustRoot=None
+        )
+        context = options.getContext()
+        try:
+            context.use_certificate_chain_file(str(certificate_file))
+            context.use_privatekey_file(str(key_file))
+            context.check_privatekey()
+        except (SSL.Error, OSError) as error:
+            raise CertificateUnusable(
+                f"portal.certificate_file {certificate_file} with key_file {key_file}: {error or 'unreadable'}"
+            ) from error
+        return context
