@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterable
 
 
 def client_address(peer: str, forwarded_for: Iterable[str], trusted: Collection[str]) -> str:
-    """The relative's IP address: `peer`, unless it is trusted; then the last address that no trusted proxy added.
+    """The relative's IP address: `peer`, unless it is trusted; then the last forwarded one that is not.
 
-    `forwarded_for` holds the values of X-Forwarded-For in their order. What lies left of the first address that is not
-    trusted was written by a stranger and is ignored; so is a value that is no address.
+    `forwarded_for` holds the values of X-Forwarded-For in their order. What lies left of the first address that
+    is not trusted was written by a stranger and is ignored; so is a value that is no address.
     """
     address = plain(peer)
     hops = [hop.strip() for value in forwarded_for for hop in value.split(",")]

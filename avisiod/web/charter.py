@@ -1,7 +1,7 @@
 """The charter of use: read from files, shown as HTML, and recognised again by its digest when it is accepted.
 
-A charter is a UTF-8 file LANGUAGE.md: a YAML front matter (`version`, `title`, `summary`: a list of short sentences), then
-the text in a small part of Markdown (`##` and `###` headings, `-` and `1.` lists, paragraphs, `**bold**`).
+A charter is a UTF-8 file LANGUAGE.md: a YAML front matter (`version`, `title`, `summary`: a list of short sentences),
+then the text in a small part of Markdown (`##` and `###` headings, `-` and `1.` lists, paragraphs, `**bold**`).
 """
 
 import hashlib
@@ -65,11 +65,13 @@ class Charters:
 
 
 def load(folder: str, default: str) -> Charters:
-    """Read every LANGUAGE.md of the site's `folder`, or of ours when it is empty. CharterUnreadable where one cannot be."""
+    """Read every LANGUAGE.md of the site's `folder`, or of ours when empty. CharterUnreadable if one is faulty."""
     place = pathlib.Path(folder) if folder else OURS
     files = sorted(place.glob("*.md"))
     if not files:
-        raise CharterUnreadable(f"portal.charter_folder {place}: no LANGUAGE.md in it; no call can be accepted without")
+        raise CharterUnreadable(
+            f"portal.charter_folder {place}: no LANGUAGE.md in it; no call can be accepted without"
+        )
     return Charters({file.stem: read(file.stem, file.read_bytes()) for file in files}, default)
 
 

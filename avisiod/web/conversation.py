@@ -6,6 +6,7 @@ from enum import Enum, auto
 from typing import Literal, Protocol, TypeVar
 
 from twisted.internet.defer import ensureDeferred
+from twisted.python.failure import Failure
 
 from avisiod import ports
 from avisiod.calls.ids import SessionId
@@ -151,7 +152,7 @@ class Conversation:
         if not self._charters.know(acceptance):
             self._error("charter_changed", "the charter named is not one of `welcome`; the code was not spent")
             return
-        self._enter(lambda: self._desk.redeem(message.code, self._address, acceptance, self))
+        self._enter(lambda: self._desk.redeem(message.code, message.link, self._address, acceptance, self))
 
     def _enter(self, ask: Callable[[], Awaitable[ports.Joined | ports.Rejected]]) -> None:
         self.step = Step.ASKING
@@ -160,8 +161,7 @@ class Conversation:
     async def _entering(self, ask: Callable[[], Awaitable[ports.Joined | ports.Rejected]]) -> None:
         try:
             verdict = await ask()
-        except Exception:
-            # The switchboard's failure must not take the portal's other pages along; it is told, and logged once here.
+        except Exception:  # noqa: BLE001 - the switchboard's failure must not take other pages along; it is logged
             self._failed("code or token")
             if self.step is Step.ASKING:
                 self.step = Step.OUTSIDE
@@ -170,9 +170,7 @@ class Conversation:
             if self.step is Step.ASKING:
                 self.step = Step.OUTSIDE
             self._say(
-                messages.Rejected(
-                    why=verdict.why, retry_after_s=verdict.retry_after_s, tries_left=verdict.tries_left
-                )
+                messages.Rejected(why=verdict.why, retry_after_s=verdict.retry_after_s, tries_left=verdict.tries_left)
             )
             return
         if self._left or self.step is Step.OVER:
@@ -197,8 +195,7 @@ class Conversation:
             answer = await self._desk.offer(session, sdp)
         except ValueError as error:
             self._error("offer_refused", str(error)[:300])
-        except Exception:
-            # As above: only this page hears of it.
+        except Exception:  # noqa: BLE001 - as above
             self._failed("offer")
         else:
             self._say(messages.Answer(sdp=answer))
@@ -211,7 +208,7 @@ class Conversation:
         )
 
     def _failed(self, what: str) -> None:
-        log.exception("the switchboard failed on a page's %s", what)
+        log.error("the switchboard failed on a page's %s: %s", what, Failure().getTraceback())
         self._error("internal", "")
 
     def _told(self, what: str, tell: Callable[..., None], *words: str) -> None:
@@ -222,8 +219,14 @@ class Conversation:
 
     # What the switchboard says: ports.Page.
 
-    def state(self, state: Literal["joining", "connected", "interrupted"], remaining_s: float | None) -> None:
+    def state(
+        self, state: Literal["waiting", "joining", "connected", "interrupted"], remaining_s: float | None
+    ) -> None:
         """See ports.Page."""
+        if state == "waiting" and self.step is Step.INSIDE:
+            # Media could not be had: that session is over, the token is not.
+            self.step = Step.OUTSIDE
+            self._session = None
         self._say(messages.State(state=state, remaining_s=remaining_s))
 
     def warning(self, remaining_s: float) -> None:
@@ -264,6 +267,3 @@ class Conversation:
 
 async def _awaiting(work: Awaitable[Result]) -> Result:
     return await work
-
-
-

@@ -6,8 +6,8 @@ It wraps TCP itself, below TLS, so that a handshake that never ends is bounded t
 import logging
 from typing import Any
 
+from twisted.internet import protocol
 from twisted.internet.interfaces import IAddress
-from twisted.internet.protocol import connectionDone as connection_done
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 
@@ -33,7 +33,7 @@ class Visitor(ProtocolWrapper):
 
     def makeConnection(self, transport: Any) -> None:  # noqa: N802 - Twisted's name
         """Let it in, for a while."""
-        super().makeConnection(transport)
+        ProtocolWrapper.makeConnection(self, transport)
         clock = self.factory.clock
         self._timer = clock.call_at(clock.now() + HTTP_LIFETIME_S, transport.abortConnection)
 
@@ -43,27 +43,27 @@ class Visitor(ProtocolWrapper):
             self._timer.cancel()
             self._timer = None
 
-    def connectionLost(self, reason: Failure = connection_done) -> None:  # noqa: N802 - Twisted's name
+    def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:  # noqa: N802 - Twisted's name
         """Give the place back."""
         self.stays()
         self.factory.places.leave(self.address)
-        super().connectionLost(reason)
+        ProtocolWrapper.connectionLost(self, reason)
 
 
-class Doorman(WrappingFactory):  # type: ignore[type-arg] - generic in stubs only
+class Doorman(WrappingFactory):
     """Counts the connections."""
 
     protocol = Visitor
 
     def __init__(self, wrapped: Any, clock: Clock, shared: tuple[str, ...]) -> None:
-        super().__init__(wrapped)
+        super().__init__(wrapped)  # type: ignore[no-untyped-call]
         self.clock = clock
         self.shared = frozenset(plain(address) for address in shared)
         """Proxies: all relatives come through them."""
         self.places = Places(CONNECTIONS, CONNECTIONS_PER_ADDRESS)
         self._refused = 0
 
-    def buildProtocol(self, addr: IAddress | None) -> Visitor | None:  # noqa: N802 - Twisted's name
+    def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: N802 - Twisted's name
         """Wrap the protocol of a new connection; None, which closes it unread, when there is no place."""
         address = plain(getattr(addr, "host", ""))
         if not self.places.take(address, shared=address in self.shared):
@@ -71,7 +71,7 @@ class Doorman(WrappingFactory):  # type: ignore[type-arg] - generic in stubs onl
             level = logging.WARNING if self._refused == 1 else logging.DEBUG
             log.log(level, "connection refused, %d open: no place, or too many of one address", self.places.taken)
             return None
-        visitor: Visitor = super().buildProtocol(addr)
+        visitor: Any = super().buildProtocol(addr)
         visitor.address = address
         return visitor
 

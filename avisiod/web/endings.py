@@ -1,4 +1,4 @@
-"""What the page says when a call ends or a code opens nothing: what happened, and what to do. Plain words, no blame."""
+"""What the page says when a call ends or a code opens nothing: what happened and what to do, without blame."""
 
 from typing import NamedTuple
 
@@ -18,13 +18,18 @@ class Words(NamedTuple):
     advice: str
 
 
-_CALL_AGAIN = _("There is nothing to pay for and nothing to do on your side. The person in detention may call you again.")
+_CALL_AGAIN = _(
+    "There is nothing to pay for and nothing to do on your side. The person in detention may call you again."
+)
 _TELL_HELP = _("If it happens again, tell the help desk what you read here, with the date and the time.")
 
 ENDINGS: dict[EndReason, Words] = {
     EndReason.LIMIT_REACHED: Words(
         _("The time of the call is over"),
-        _("Each call has a time limit, the same for everyone. The person in detention may call you again another time."),
+        _(
+            "Each call has a time limit, the same for everyone. "
+            "The person in detention may call you again another time."
+        ),
     ),
     EndReason.DETAINEE_HUNG_UP: Words(
         _("The other person hung up"),
@@ -52,7 +57,10 @@ ENDINGS: dict[EndReason, Words] = {
     ),
     EndReason.CODE_EXPIRED: Words(
         _("The time to join is over"),
-        _("A code is valid for a few minutes only. The person in detention must dial again: you then get a new code."),
+        _(
+            "A code is valid for a few minutes only. "
+            "The person in detention must dial again: you then get a new code."
+        ),
     ),
     EndReason.JOIN_FAILED: Words(
         _("Sound and picture could not get through"),
@@ -116,15 +124,21 @@ REJECTIONS: dict[str, Words] = {
     ),
     "throttled": Words(
         _("Too many tries"),
-        _("For safety this connection must wait. Your code stays valid for its own time."),
+        _(
+            "Open this page with the link in the SMS: there you need not wait. "
+            "Your code stays valid for its own time."
+        ),
     ),
     "busy": Words(
-        _("This call is open on another page"),
-        _("Close the other page or device, then try again."),
+        _("The service had a failure"),
+        _("Please try again in a moment. Your code is still valid for its own time."),
     ),
     "over": Words(
         _("This call is over"),
-        _("The person in detention may call you again: you then get a new code by SMS."),
+        _(
+            "Or there were too many wrong tries. "
+            "The person in detention may dial again: you then get a new code by SMS."
+        ),
     ),
 }
 

@@ -1,5 +1,6 @@
 """The headers of every answer: nothing from elsewhere, nothing inline, nothing kept that should not be."""
 
+from typing import Any
 from urllib.parse import urlsplit
 
 from twisted.web.http import Request as HttpRequest
@@ -64,7 +65,8 @@ class PortalRequest(Request):
     def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
         """Refuse a body before it is read."""
         if length is None or length > MAX_BODY_BYTES:
-            self.channel.transport.write(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\n")
+            transport: Any = self.channel.transport
+            transport.write(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\n")
             self.channel.loseConnection()
             length = 0
         HttpRequest.gotLength(self, length)
@@ -72,13 +74,13 @@ class PortalRequest(Request):
     def setHeader(self, name: str | bytes, value: str | bytes) -> None:  # noqa: N802 - Twisted's name
         """Set a header, but do not tell which software and version this is."""
         if name not in (b"server", "server"):
-            super().setHeader(name, value)
+            Request.setHeader(self, name, value)
 
     def process(self) -> None:
         """Set the headers before anything is rendered, so that errors carry them too."""
         for name, value in self.always:
             self.setHeader(name, value)
-        super().process()
+        Request.process(self)
 
 
 def request_class(public_url: str) -> type[PortalRequest]:

@@ -1,7 +1,7 @@
-"""What a page and the portal say to each other on the WebSocket: one class a message, described in docs/portal-api.md.
+"""What a page and the portal say to each other on the WebSocket: one class a message (docs/portal-api.md).
 
-Each message is one JSON object in one text frame; `type` is the class's name in snake case. Codes and tokens show in no
-`repr`. An unknown field is ignored, so that a newer page may talk to an older portal.
+Each message is one JSON object in one text frame; `type` is the class's name in snake case. Codes and tokens show in
+no `repr`. An unknown field is ignored, so that a newer page may talk to an older portal.
 """
 
 import re
@@ -9,6 +9,8 @@ from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
+
+from avisiod.calls.invitation import LINK_ALPHABET, LINK_LENGTH
 
 SUBPROTOCOL = "avisio.v1"
 """Sec-WebSocket-Protocol (RFC 6455 section 1.9) of this version."""
@@ -25,6 +27,8 @@ CLOSE_IDLE = 4002
 """Nobody joined a call within the time allowed; connect again when the code is there."""
 CLOSE_TOO_FAST = 4003
 """Messages came faster than any page sends them."""
+CLOSE_STOPPING = 4004
+"""The service stops or restarts; connect again in a moment."""
 
 
 def _tag(name: str) -> str:
@@ -61,6 +65,8 @@ class Join(Message, frozen=True, kw_only=True):
     """Spend the code of the SMS, having accepted this charter."""
 
     code: Annotated[str, Meta(pattern=r"^[0-9]{6}$")]
+    link: Annotated[str, Meta(pattern=rf"^([{LINK_ALPHABET}]{{{LINK_LENGTH}}})?$")] = ""
+    """What follows the host in the address of the SMS; empty where the address was typed by hand."""
     charter: Charter
 
     def __repr__(self) -> str:
@@ -128,9 +134,12 @@ class Answer(Message, frozen=True, kw_only=True):
 
 
 class State(Message, frozen=True, kw_only=True):
-    """The call's state, on change and every 10 s. `remaining_s` once the clock runs: count down from it."""
+    """The call's state, on change and every 10 s. `remaining_s` once the clock runs: count down from it.
 
-    state: Literal["joining", "connected", "interrupted"]
+    `waiting` after `joining`: sound and picture could not be had; `resume` to try once more.
+    """
+
+    state: Literal["waiting", "joining", "connected", "interrupted"]
     remaining_s: float | None = None
 
 

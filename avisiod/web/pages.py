@@ -1,21 +1,24 @@
 """The pages: rendered once for each language when the portal starts, served from memory."""
 
+import functools
 import gzip
 import hashlib
 import json
 import mimetypes
 import pathlib
+import re
 from collections.abc import Callable
 from typing import Any
 
 import jinja2
 import msgspec
 from klein import Klein
-from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
+from twisted.web.server import Request
 
+from avisiod.calls.invitation import LINK_ALPHABET, LINK_LENGTH
 from avisiod.config import Config
-from avisiod.web import messages
+from avisiod.web import messages, texts
 from avisiod.web.charter import Charters
 from avisiod.web.endings import ENDINGS, REJECTIONS, Words
 from avisiod.web.texts import Languages, Texts
@@ -34,6 +37,8 @@ DOCUMENTS = {
 
 VIDEO_BITS_PER_S = 900_000
 """What the page sends at most, and about what it receives."""
+
+LINK = re.compile(f"[{LINK_ALPHABET}]{{{LINK_LENGTH}}}", re.IGNORECASE)
 
 TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
 WORTH_COMPRESSING = 1000
@@ -64,9 +69,9 @@ class Pages:
         self._static = {file.name: _static(file) for file in sorted(STATIC.iterdir()) if file.is_file()}
         self.version = _version(self._static)
         self._documents = {
-            (texts.language, path): self._render(texts, path) for texts in languages.all() for path in DOCUMENTS
+            (each.language, path): self._render(each, path) for each in languages.all() for path in DOCUMENTS
         }
-        self._manifests = {texts.language: self._manifest(texts) for texts in languages.all()}
+        self._manifests = {each.language: self._manifest(each) for each in languages.all()}
         self._worker = self._service_worker()
         self.app = self._routes()
 
@@ -90,103 +95,98 @@ class Pages:
 
     # Routes.
 
-    def socket(self, request: IRequest) -> IResource:  # noqa: ARG002 - Klein passes it
+    def socket(self, request: Request) -> IResource:  # noqa: ARG002 - Klein passes it
         """Hand over to the WebSocket."""
         return self._socket
 
-    def negotiated(self, request: IRequest, path: str = "") -> bytes:
+    def negotiated(self, request: Request, path: str = "") -> bytes:
         """A page in the language that the browser asks for."""
         if path in self._languages.codes:
             return self.document(request, path)
         asked = request.getHeader(b"Accept-Language") or b""
         return self.document(request, self._languages.preferred(asked.decode("latin-1")).language, path)
 
-    def document(self, request: IRequest, language: str, path: str = "") -> bytes:
+    def document(self, request: Request, language: str, path: str = "") -> bytes:
         """A page in a language."""
-        body = self._documents.get((language, path))
+        # The link of the SMS opens the portal; the page's script reads it from the address, nothing here keeps it.
+        body = self._documents.get((language, "" if LINK.fullmatch(path) else path))
         if body is None:
             return self._not_found(request)
         request.setHeader(b"Content-Language", language.encode())
         return _send(request, body)
 
-    def manifest(self, request: IRequest, language: str) -> bytes:
+    def manifest(self, request: Request, language: str) -> bytes:
         """The description of the installed app."""
         body = self._manifests.get(language)
         return _send(request, body, cache="no-cache") if body else self._not_found(request)
 
-    def worker(self, request: IRequest) -> bytes:
+    def worker(self, request: Request) -> bytes:
         """The service worker; it must stand at the root, which is its scope."""
         return _send(request, self._worker, cache="no-cache")
 
-    def static(self, request: IRequest, version: str, name: str) -> bytes:
+    def static(self, request: Request, version: str, name: str) -> bytes:
         """A file that never changes below its version."""
         body = self._static.get(name)
         if body is None or version != self.version:
             return self._not_found(request)
         return _send(request, body, cache="public, max-age=31536000, immutable")
 
-    def favicon(self, request: IRequest) -> bytes:
+    def favicon(self, request: Request) -> bytes:
         """The icon where no page names it."""
         return _send(request, self._static["icon-192.png"], cache="public, max-age=86400")
 
-    def robots(self, request: IRequest) -> bytes:
+    def robots(self, request: Request) -> bytes:
         """Nothing here is for search engines."""
         return _send(request, Body.of("text/plain; charset=utf-8", b"User-agent: *\nDisallow: /\n"))
 
-    def _not_found(self, request: IRequest) -> bytes:
+    def _not_found(self, request: Request) -> bytes:
         request.setResponseCode(404)
         return _send(request, Body.of("text/plain; charset=utf-8", b"Page introuvable. Page not found.\n"))
 
     # Rendering.
 
-    def _render(self, texts: Texts, path: str) -> Body:
-        environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(HERE / "templates"),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            extensions=["jinja2.ext.i18n"],
-        )
-        environment.install_gettext_callables(  # type: ignore[attr-defined] - added by the extension
-            texts.gettext, lambda one, many, count: texts.gettext(one if count == 1 else many), newstyle=True
-        )
-        charter = self._charters.shown_in(texts.language)
+    def _render(self, said: Texts, path: str) -> Body:
+        charter = self._charters.shown_in(said.language)
         calls = self._config.calls
-        html = environment.get_template(DOCUMENTS[path]).render(
-            texts=texts,
-            languages=self._languages.all(),
-            path=path,
-            static=f"/static/{self.version}",
-            site=self._config.site,
-            portal=self._config.portal,
-            charter=charter,
-            code_minutes=round(calls.code_valid_s / 60),
-            limit_minutes=round(calls.limit_s / 60),
-            megabytes=max(10, round(calls.limit_s * 2 * VIDEO_BITS_PER_S / 8e6, -1)),
-            page_data=self._page_data(texts) if not path else {},
+        html = (
+            _templates(said.language)
+            .get_template(DOCUMENTS[path])
+            .render(
+                texts=said,
+                languages=self._languages.all(),
+                path=path,
+                static=f"/static/{self.version}",
+                site=self._config.site,
+                portal=self._config.portal,
+                charter=charter,
+                code_minutes=round(calls.code_valid_s / 60),
+                limit_minutes=round(calls.limit_s / 60),
+                megabytes=max(10, round(calls.limit_s * 2 * VIDEO_BITS_PER_S / 8e6, -1)),
+                page_data=self._page_data(said) if not path else {},
+            )
         )
         return Body.of("text/html; charset=utf-8", html.encode())
 
-    def _page_data(self, texts: Texts) -> dict[str, object]:
+    def _page_data(self, said: Texts) -> dict[str, object]:
         """What the page's scripts need to know."""
 
-        def said(words: Words) -> dict[str, str]:
-            return {"title": texts.gettext(words.title), "advice": texts.gettext(words.advice)}
+        def in_words(words: Words) -> dict[str, str]:
+            return {"title": said.gettext(words.title), "advice": said.gettext(words.advice)}
 
-        charter = self._charters.shown_in(texts.language)
+        charter = self._charters.shown_in(said.language)
         return {
-            "language": texts.language,
+            "language": said.language,
             "socket": messages.PATH,
             "subprotocol": messages.SUBPROTOCOL,
+            "link": f"^(?:/[a-z]+)?/({LINK.pattern})$",
             "grace_s": self._config.calls.grace_s,
             "charter": {"language": charter.language, "version": charter.version, "digest": charter.digest},
-            "endings": {reason.value: said(words) for reason, words in ENDINGS.items()},
-            "rejections": {why: said(words) for why, words in REJECTIONS.items()},
-            "texts": texts.for_script,
+            "endings": {reason.value: in_words(words) for reason, words in ENDINGS.items()},
+            "rejections": {why: in_words(words) for why, words in REJECTIONS.items()},
+            "texts": said.for_script,
         }
 
-    def _manifest(self, texts: Texts) -> Body:
+    def _manifest(self, said: Texts) -> Body:
         icons = [
             {"src": f"/static/{self.version}/icon-{size}.png", "sizes": f"{size}x{size}", "type": "image/png"}
             for size in (192, 512)
@@ -201,10 +201,10 @@ class Pages:
             "id": "/",
             "name": self._config.portal.name,
             "short_name": self._config.portal.name,
-            "description": texts.gettext("Video calls with a person in detention"),
-            "lang": texts.language,
-            "dir": "rtl" if texts.right_to_left else "ltr",
-            "start_url": f"/{texts.language}/",
+            "description": said.gettext("Video calls with a person in detention"),
+            "lang": said.language,
+            "dir": "rtl" if said.right_to_left else "ltr",
+            "start_url": f"/{said.language}/",
             "scope": "/",
             "display": "standalone",
             "orientation": "any",
@@ -222,6 +222,24 @@ class Pages:
         return Body.of(TYPES[".js"], source.replace('"@FACTS@"', json.dumps(facts)).encode())
 
 
+@functools.cache
+def _templates(language: str) -> jinja2.Environment:
+    """The templates, compiled once for each language: their texts are bound to it."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    said = texts.read(language)
+    environment.install_gettext_callables(  # type: ignore[attr-defined]  # added by the extension
+        said.gettext, lambda one, many, count: said.gettext(one if count == 1 else many), newstyle=True
+    )
+    return environment
+
+
 def _static(file: pathlib.Path) -> Body:
     content_type = TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     return Body.of(content_type, file.read_bytes())
@@ -234,7 +252,7 @@ def _version(static: dict[str, Body]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _send(request: IRequest, body: Body, cache: str = "no-store") -> bytes:
+def _send(request: Request, body: Body, cache: str = "no-store") -> bytes:
     request.setHeader(b"Content-Type", body.content_type.encode())
     request.setHeader(b"Cache-Control", cache.encode())
     request.setHeader(b"Vary", b"Accept-Language, Accept-Encoding")

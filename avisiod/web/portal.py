@@ -7,7 +7,6 @@ from autobahn.twisted.resource import WebSocketResource
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.web.server import Site
 
@@ -41,7 +40,7 @@ class RelativesPortal:
         languages = texts.load(config.site.language)
         charters = charter.load(portal.charter_folder, config.site.language)
         self._settings = portal
-        self._listening: IListeningPort | None = None
+        self._listening: Any = None
 
         def converse(address: str, line: Line) -> Conversation:
             return Conversation(
@@ -52,13 +51,14 @@ class RelativesPortal:
             public_url=portal.public_url, trusted=portal.trusted_proxies, clock=clock, converse=converse
         )
         pages = Pages(config, charters, languages, WebSocketResource(self._sockets))
-        site = Site(pages.app.resource(), requestFactory=request_class(portal.public_url), timeout=IDLE_HTTP_S)
+        site: Any = Site(pages.app.resource(), requestFactory=request_class(portal.public_url), timeout=IDLE_HTTP_S)
         site.displayTracebacks = False
         # An access log would keep every relative's address.
         site.log = lambda _: None
         served: Any = site
         if portal.certificate_file:
-            served = TLSMemoryBIOFactory(Certificate(portal.certificate_file, portal.key_file), False, site)
+            context: Any = Certificate(portal.certificate_file, portal.key_file)
+            served = TLSMemoryBIOFactory(context, False, site)
         self._factory = Doorman(served, clock, portal.trusted_proxies)
 
     def start(self) -> None:
@@ -70,10 +70,9 @@ class RelativesPortal:
                 "behind a proxy; browsers give no camera to plain HTTP pages",
                 portal.address,
             )
+        any_reactor: Any = reactor
         try:
-            self._listening = reactor.listenTCP(  # type: ignore[attr-defined] - the reactor is a module to mypy
-                portal.port, self._factory, interface=portal.address, backlog=128
-            )
+            self._listening = any_reactor.listenTCP(portal.port, self._factory, interface=portal.address, backlog=128)
         except CannotListenError as error:
             raise PortalCannotStart(
                 f"portal.address {portal.address}, portal.port {portal.port}: {error.socketError}"
@@ -91,7 +90,7 @@ class RelativesPortal:
         return len(self._sockets.open)
 
     async def stop(self) -> None:
-        """Stop listening and say goodbye to every page (1001); calls themselves are the switchboard's to end."""
+        """Stop listening and say goodbye to every page; calls themselves are the switchboard's to end."""
         if self._listening is not None:
             listening, self._listening = self._listening, None
             stopped = listening.stopListening()

@@ -28,7 +28,7 @@ PAGES_PER_ADDRESS = 40
 """Many families share one public address of a mobile network."""
 
 
-class Pages(WebSocketServerFactory):  # type: ignore[misc] - autobahn has no types
+class Pages(WebSocketServerFactory):  # type: ignore[misc]  # autobahn has no types
     """Every open page."""
 
     def __init__(
@@ -61,12 +61,12 @@ class Pages(WebSocketServerFactory):  # type: ignore[misc] - autobahn has no typ
         self.wrong_origins = 0
 
     def close_all(self) -> None:
-        """Tell every page that the service stops (1001)."""
+        """Tell every page that the service stops."""
         for socket in tuple(self.open):
-            socket.sendClose(1001, "service stopping")
+            socket.sendClose(messages.CLOSE_STOPPING, "service stopping")
 
 
-class Socket(WebSocketServerProtocol):  # type: ignore[misc] - autobahn has no types
+class Socket(WebSocketServerProtocol):  # type: ignore[misc]  # autobahn has no types
     """One page's connection."""
 
     factory: Pages

@@ -77,16 +77,18 @@ def preferred(accept_language: str, offered: Collection[str]) -> str | None:
 
 def load(default: str) -> Languages:
     """Read every catalogue."""
-    return Languages((read(file) for file in sorted(LOCALES.glob("*/LC_MESSAGES/portal.po"))), default)
+    return Languages((read(file.parent.parent.name) for file in LOCALES.glob("*/LC_MESSAGES/portal.po")), default)
 
 
-def read(file: pathlib.Path) -> Texts:
-    """Read one catalogue; entries marked fuzzy are not shown."""
-    code = file.parent.parent.name
+@functools.cache
+def read(code: str) -> Texts:
+    """Read the catalogue of a language; entries marked fuzzy are not shown."""
+    file = LOCALES / code / "LC_MESSAGES" / "portal.po"
     locale = Locale.parse(code)
     with file.open("rb") as source:
         catalogue = read_po(source, locale=code)
-    messages = {entry.id: entry.string for entry in catalogue if entry.id and not entry.fuzzy}
+    entries = (entry for entry in catalogue if entry.id and entry.string and not entry.fuzzy)
+    messages = {str(entry.id): str(entry.string) for entry in entries}
     name = (locale.get_language_name(code) or code).capitalize()
     right_to_left = locale.character_order == "right-to-left"
     return Texts(language=code, name=name, right_to_left=right_to_left, messages=messages)
@@ -98,5 +100,5 @@ def script_messages() -> tuple[str, ...]:
     found: list[str] = []
     for file in sorted(STATIC.glob("*.js")):
         with file.open("rb") as source:
-            found.extend(message for _, message, _, _ in extract("javascript", source, keywords={"_": None}))
+            found.extend(str(message) for _, message, _, _ in extract("javascript", source, keywords={"_": None}))
     return tuple(dict.fromkeys(found))

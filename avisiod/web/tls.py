@@ -54,6 +54,6 @@ class Certificate:
             context.check_privatekey()
         except (SSL.Error, OSError) as error:
             raise CertificateUnusable(
-                f"portal.certificate_file {certificate_file} with key_file {key_file}: {error or 'unreadable'}"
+                f"portal.certificate_file {certificate_file} with key_file {key_file}: {error}"
             ) from error
         return context

@@ -37,9 +37,9 @@ class FakeDesk:
         self.on_asked(what)
 
     async def redeem(
-        self, code: str, address: str, acceptance: ports.Acceptance, page: ports.Page
+        self, code: str, link: str, address: str, acceptance: ports.Acceptance, page: ports.Page
     ) -> ports.Joined | ports.Rejected:
-        self._note("redeem", code, address)
+        self._note("redeem", code, link, address)
         self.acceptances.append(acceptance)
         self.pages.append(page)
         if self.held is not None:

@@ -11,10 +11,18 @@ import { memory } from "./memory.js";
 import * as sounds from "./sounds.js";
 import { _, duration, page } from "./texts.js";
 
+const TRY_AGAIN_MS = 2000;
+
 const connection = new Connection();
 let stream = null;
 let call = null;
+let leaving = null;
 let coming = null; // "code" while a code is looked at, "back" while a token is
+
+// The link of the SMS must outlast a change of language.
+
+const linked = location.pathname.match(new RegExp(page.link, "i"))?.[1];
+if (linked) for (const other of document.querySelectorAll(".languages a")) other.href += linked;
 
 // Step 1.
 
@@ -68,6 +76,8 @@ const heard = {
   },
   joined(message) {
     coming = null;
+    clearTimeout(leaving);
+    leaving = null;
     code.accepted();
     if (!call) {
       call = new Call(connection, stream);
@@ -82,7 +92,10 @@ const heard = {
     else code.rejected(message);
   },
   answer: (message) => call?.answer(message),
-  state: (message) => call?.state(message),
+  state(message) {
+    call?.state(message);
+    if (message.state === "waiting") tryAgain();
+  },
   warning: (message) => call?.warning(message),
   ended({ reason, connected_s: connected, charged }) {
     const facts = [];
@@ -113,16 +126,32 @@ connection.addEventListener("open", () => {
   connection.send({ type: "resume", token: memory.token });
 });
 
-connection.addEventListener("away", () => call?.away());
+connection.addEventListener("away", () => {
+  call?.away();
+  // Once the grace is over there is nothing to come back to.
+  leaving ??= setTimeout(() => end(page.endings.relative_lost, []), (page.grace_s + 15) * 1000);
+});
 
 connection.addEventListener("closed", () => {
   if (call) end({ title: _("The connection was closed"), advice: _("Load this page again: if the call is still there, you are back in it without a code.") }, [], { keep: true });
   else code.unreachable();
 });
 
+// Sound and picture could not be had: the token opens the same call once more, while its time lasts.
+
+function tryAgain() {
+  setTimeout(() => {
+    if (!call || !memory.token) return;
+    coming = "back";
+    connection.send({ type: "resume", token: memory.token });
+  }, TRY_AGAIN_MS);
+}
+
 // Step 5.
 
 function end(words, facts, { keep = false } = {}) {
+  clearTimeout(leaving);
+  leaving = null;
   call?.close();
   call = null;
   stream = null;

@@ -84,6 +84,8 @@ export class Call extends EventTarget {
     } else if (state === "interrupted") {
       sounds.play("lost");
       this.#curtain(_("The call is interrupted, reconnecting…"), _("Stay on this page. The time goes on."));
+    } else if (state === "waiting") {
+      this.#curtain(_("Sound and picture do not get through yet, trying again…"), _("Stay on this page. You need no new code."));
     } else {
       this.#curtain(_("Connecting…"), _("The person in detention sees that you are coming."));
     }

@@ -11,6 +11,8 @@ export function setUpCode(join) {
   let otp = null;
   let waiting = null;
 
+  // The link of the SMS names the call; it stays in the address and goes nowhere else.
+  const link = (location.pathname.match(new RegExp(page.link, "i"))?.[1] ?? "").toLowerCase();
   const digits = () => input.value.replace(/\D/g, "");
 
   input.oninput = () => {
@@ -32,7 +34,7 @@ export function setUpCode(join) {
     else if (!accept.checked) accept.focus();
     else {
       busy(true);
-      join({ code: digits(), charter: page.charter });
+      join({ code: digits(), link, charter: page.charter });
     }
   };
 

@@ -54,8 +54,8 @@ export class Connection extends EventTarget {
       if (socket !== this.#socket) return;
       this.#socket = null;
       if (this.#done) return;
-      // 4000 and above, 1008, 1009: the portal meant it.
-      const meant = event.code >= 4000 || event.code === 1008 || event.code === 1009;
+      // 4000 to 4003, 1008, 1009: the portal meant it. 4004: it restarts.
+      const meant = (event.code >= 4000 && event.code <= 4003) || event.code === 1008 || event.code === 1009;
       if (this.#persistent && !meant) {
         this.dispatchEvent(new Event("away"));
         this.#again();

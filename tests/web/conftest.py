@@ -1,0 +1,57 @@
+"""A portal on a port of the kernel's choice, with a fake desk behind it."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_twisted
+
+from avisiod.clock import SystemClock
+from avisiod.config import Config, Portal
+from tests.web.desk import FakeDesk
+
+if TYPE_CHECKING:
+    from avisiod.web.portal import RelativesPortal
+
+
+class Served:
+    """What a test of the whole portal holds."""
+
+    def __init__(self, portal: "RelativesPortal", desk: FakeDesk, config: Config) -> None:
+        self.portal = portal
+        self.desk = desk
+        self.config = config
+
+    @property
+    def url(self) -> str:
+        return self.config.portal.public_url
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def configured(port: int, **keys: object) -> Config:
+    settings = {"public_url": f"http://localhost:{port}", **keys}
+    return Config(portal=Portal(address="127.0.0.1", port=port, **settings))
+
+
+@pytest.fixture
+def desk() -> FakeDesk:
+    return FakeDesk()
+
+
+@pytest_twisted.async_yield_fixture
+async def served(desk: FakeDesk) -> AsyncIterator[Served]:
+    # Imported late: it names the reactor, which pytest-twisted must choose first.
+    from avisiod.web.portal import make_portal
+
+    config = configured(free_port())
+    portal = make_portal(config, desk, SystemClock(asyncio.get_event_loop()))
+    portal.start()
+    yield Served(portal, desk, config)
+    await portal.stop()
