@@ -2,6 +2,7 @@
 # make test   sets everything up and runs the whole suite
 # make check  lint, types, contracts and unit tests, in under a minute
 # make bench  measures what docs/benchmarks.md states
+# make screens photographs every screen of the relatives' portal into build/screens
 export PYTHONPATH := $(CURDIR)
 PYTHON = .venv/bin/python
 
@@ -31,3 +32,6 @@ test: lint
 lock:
 	$(PYTHON) -m piptools compile -q --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
 	$(PYTHON) -m piptools compile -q --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+
+screens: setup
+	$(PYTHON) -m tests.web.screens

@@ -1,4 +1,4 @@
-"""Answers a page's offer as the box would, with a picture and a tone of its own: aiortc, which decodes and encodes."""
+"""Answers a page's offer as the box would, with a picture and a tone of its own: aiortc decodes and encodes."""
 
 import asyncio
 import fractions

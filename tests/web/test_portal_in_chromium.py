@@ -12,7 +12,6 @@ from twisted.internet.threads import blockingCallFromThread
 from avisiod.calls.reasons import EndReason
 from tests.web.browser import chromium, in_browser, new_page, to_call, until
 from tests.web.conftest import Served
-from tests.web.desk import joined
 from tests.web.mediabox import MediaBox
 
 pytestmark = pytest.mark.peer
