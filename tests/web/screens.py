@@ -27,9 +27,7 @@ from tests.web.mediabox import MediaBox
 
 OUT = pathlib.Path(__file__).resolve().parent.parent.parent / "build" / "screens"
 SIZES = {"phone": (390, 844), "tablet": (820, 1180), "computer": (1280, 800), "phone-turned": (844, 390)}
-FACEBOOK = (
-    "Mozilla/5.0 (Linux; Android 14; Pixel 7 Build/UQ1A; wv) AppleWebKit/537.36 Chrome/120 [FB_IAB/FB4A;FBAV/440;]"
-)
+FACEBOOK = "Mozilla/5.0 (Linux; Android 14; Pixel 7 wv) AppleWebKit/537.36 Chrome/120 [FB_IAB/FB4A;FBAV/440;]"
 
 
 class Photographer:
