@@ -104,7 +104,9 @@ def read(language: str, content: bytes) -> Charter:
 
 def render(text: str, level: int) -> markupsafe.Markup:
     """Render the small Markdown as HTML, `##` as <hLEVEL>; every other character is shown as it stands."""
-    blocks = [block.splitlines() for block in re.split(r"\n\s*\n", text.replace("\r\n", "\n")) if block.strip()]
+    blocks = [
+        block.strip("\n").splitlines() for block in re.split(r"\n\s*\n", text.replace("\r\n", "\n")) if block.strip()
+    ]
     return markupsafe.Markup("\n").join(_block(lines, level) for lines in blocks)
 
 
