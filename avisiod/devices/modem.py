@@ -326,8 +326,11 @@ class Modem:
             return await session.submit(message, wanted)
 
     def _not_sent(self, job: _Job, failure: RouteFailure) -> None:
-        self._update(failed=self.state.failed + 1, last_error=failure.kind)
-        self._troubles["send"].failed("Modem %s did not send: %s", self._device, failure)
+        if failure.kind is FailureKind.EXPIRED:
+            log.debug("Modem %s did not send: %s", self._device, failure)
+        else:
+            self._update(failed=self.state.failed + 1, last_error=failure.kind)
+            self._troubles["send"].failed("Modem %s did not send: %s", self._device, failure)
         if job.wanted:
             job.done.errback(failure)
 

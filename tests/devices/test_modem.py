@@ -518,6 +518,7 @@ async def test_a_message_that_is_cancelled_at_the_prompt_is_escaped(bench):
     await modem.send(b.sms())
     assert len(b.soft.received) == 1
     assert b.soft.strays == []
+    assert modem.state.failed == 0, "a caller who hung up is no failure of the modem"
 
 
 @pytest_twisted.ensureDeferred

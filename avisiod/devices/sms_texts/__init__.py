@@ -1,0 +1,1 @@
+"""Texts of the code SMS, one file a language."""
