@@ -21,7 +21,10 @@ VERSION = 1
 
 
 class RecordingFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known when a recording is opened. Pseudonymous: no telephone number, no name."""
+    """What is known when a recording is opened. Pseudonymous: no telephone number, no name.
+
+    ValueError where `started_at` is no time with an offset from UTC.
+    """
 
     call: CallId
     phone: str
@@ -31,6 +34,10 @@ class RecordingFacts(msgspec.Struct, frozen=True, kw_only=True):
     """UTC, ISO 8601: the file's zero."""
     started_monotonic: float
     """The same instant in seconds of CLOCK_MONOTONIC."""
+
+    def __post_init__(self) -> None:
+        if datetime.datetime.fromisoformat(self.started_at).tzinfo is None:
+            raise ValueError("started_at lacks its offset from UTC")
 
     def utc(self, offset_s: float) -> datetime.datetime:
         """The wall-clock time `offset_s` after the start."""

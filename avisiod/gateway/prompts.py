@@ -81,6 +81,10 @@ class Prompts:
                 payloads = self._sounds[key] = self._sounds.get(key) or self._sound(name, language_code, codec)
         return payloads
 
+    def silence(self, codec: Codec) -> bytes:
+        """One payload of 20 ms in which nothing is heard."""
+        return _silence(codec.name)
+
     def picture(self, name: str, language_code: str, codec: Codec) -> tuple[bytes, ...]:
         """Payloads of one H.264 keyframe, SPS and PPS first, for either packetization-mode.
 
@@ -157,6 +161,11 @@ def _encoded(samples: bytes, codec_name: str) -> tuple[bytes, ...]:
         payloads += [bytes(packet) for packet in encoder.encode(frame)]
     payloads += [bytes(packet) for packet in encoder.encode(None)]
     return tuple(payloads)
+
+
+@functools.cache
+def _silence(codec_name: str) -> bytes:
+    return _encoded(bytes(int(_ENCODERS[codec_name][1] * FRAME_S) * 2), codec_name)[0]
 
 
 @functools.cache

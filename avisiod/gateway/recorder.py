@@ -40,6 +40,8 @@ WAKE_S = 0.2
 HOLD_S = 0.4
 """Frames wait this long for those of other tracks, so that they lie in the file in order of time."""
 CLUSTER_S = 1.0
+SEAL_TIMEOUT_S = 60.0
+"""A disk that takes longer for what waits is given up; what it holds by then is sealed at the next start."""
 
 
 class Recorder:
@@ -142,7 +144,9 @@ class Recorder:
         if file is None or self._thread is None:
             raise RecorderUnavailable(f"io: {self._path} was never opened")
         self._stop.set()
-        self._thread.join()
+        self._thread.join(SEAL_TIMEOUT_S)
+        if self._thread.is_alive():
+            raise RecorderUnavailable(f"io: {file.part}: the disk has not answered for {SEAL_TIMEOUT_S:.0f} s")
         duration_ms = max([0, *(writer.last_ms for writer in self._writers.values())])
         try:
             self._finish(file, duration_ms)

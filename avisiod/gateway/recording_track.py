@@ -18,7 +18,7 @@ SILENCE_S = 2.0
 """A source that sends nothing for longer is noted as a gap though nothing was lost."""
 MAX_HEADER_SETS = 1000
 """Bytes of parameter sets of one track in the file's header; real ones take some 30. In the stream all are kept."""
-MAX_LISTED = 100
+MAX_LISTED = 60
 """Gaps and sizes listed for each track: the manifest passes through one message of 64 KiB."""
 
 

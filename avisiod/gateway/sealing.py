@@ -4,10 +4,10 @@ The manifest is written first, then the recording gets its name: a recording nev
 a manifest that fits. Whatever moment the machine stops, `seal_truncated` goes on from there.
 """
 
-import datetime
 import fcntl
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -57,6 +57,26 @@ def seal_truncated(folder: Path, reason: str) -> list[Manifest]:
         if manifest is not None:
             sealed.append(manifest)
     return sealed
+
+
+def manifests(folder: Path) -> Iterator[tuple[Path, Manifest]]:
+    """Every recording below `folder` with its manifest, for whoever keeps a list of them. Blocks.
+
+    A manifest that was changed, or that belongs to another file, is logged and left out; contents are not checked.
+    """
+    for path in sorted(folder.rglob("*.json")):
+        recording = path.with_name(path.name.removesuffix(".json"))
+        if not recording.is_file():
+            continue
+        try:
+            manifest = decode(path.read_bytes())
+        except (OSError, ValueError) as error:
+            log.warning("manifest %s is left out: %s", path, error)
+            continue
+        if manifest.file == recording.name:
+            yield recording, manifest
+        else:
+            log.warning("manifest %s is left out: it belongs to %s", path, manifest.file)
 
 
 def _seal_one(part: Path, path: Path, reason: str) -> Manifest | None:
@@ -124,7 +144,6 @@ def _facts(path: Path) -> RecordingFacts | None:
 
     try:
         facts = msgspec.json.decode(facts_path(path).read_bytes(), type=LeftBehind).facts
-        datetime.datetime.fromisoformat(facts.started_at)
     except (OSError, msgspec.MsgspecError, ValueError) as error:
         log.warning("what was known of recording %s is lost: %s", path, error)
         return None

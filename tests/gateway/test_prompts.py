@@ -103,6 +103,14 @@ def test_opus_payloads_hold_20_ms_each(tmp_path: Path) -> None:
     assert 50 <= len(payloads) <= 52
 
 
+def test_silence_is_one_payload_of_each_codec() -> None:
+    prompts = Prompts(folder=Path("none"))
+    assert prompts.silence(PCMA) == b"\xd5" * 160
+    assert prompts.silence(PCMU) == b"\xff" * 160
+    assert len(prompts.silence(G722)) == 160
+    assert 1 <= len(prompts.silence(OPUS)) < 100
+
+
 def test_the_site_s_own_sound_replaces_ours_one_by_one(tmp_path: Path) -> None:
     wav(tmp_path / "own" / "fr" / "waiting.wav", 1.0)
     wav(tmp_path / "own" / "fr" / "joining.wav", 1.0)

@@ -1,5 +1,6 @@
 """The recorder: every frame that was received, at its time, in a file that every player reads."""
 
+import contextlib
 import json
 import os
 import resource
@@ -9,16 +10,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from avisiod.gateway.leg import Codec
-from avisiod.gateway.manifest import manifest_path, verify
+from avisiod.gateway.leg import Codec, Kind
+from avisiod.gateway.manifest import RecordingFacts, manifest_path, verify
 from avisiod.gateway.recorder import MAX_QUEUED
 from avisiod.gateway.recording_file import facts_path, part_path
 from avisiod.gateway.recording_track import Track
-from avisiod.gateway.sealing import seal_truncated
+from avisiod.gateway.sealing import manifests, seal_truncated
 from avisiod.gateway.wire import RecorderUnavailable
-from tests.gateway.recording_rig import Rig, decoded_frames, one, probe, read
+from tests.gateway.recording_rig import FORMATS, Rig, decoded_frames, facts, one, probe, read
 from tests.gateway.rtp_source import G722, H264, OPUS, PCMA, PCMU, pictures, rtp, video_packets
 
 FRAMES = list(pictures(50))
@@ -172,6 +174,41 @@ def test_digits_are_not_recorded_and_a_changed_payload_type_goes_on(tmp_path: Pa
     assert [data for _, data in read(rig.path)["phone-audio"]] == [b"one", b"two"]
 
 
+def test_the_manifest_of_the_worst_call_still_fits_into_one_message(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.recorder.open()
+    for track in Track:
+        for index in range(1000):
+            payload_type = next(form.codec.payload_type for form in FORMATS if form.track is track)
+            payload = b"\x65\x88" if track.kind is Kind.VIDEO else b"\xf8"
+            packet = rtp(2 * index, index * 9000, payload, pt=payload_type, marker=True)
+            rig.recorder.packet(track, packet, rig.at(index * 0.1))
+    manifest = rig.recorder.seal("limit_reached")
+    assert len(manifest_path(rig.path).read_bytes()) < 50_000
+    assert all(len(track.gaps) + track.gaps_left_out > 900 for track in manifest.tracks)
+
+
+def test_what_was_sealed_can_be_listed_and_what_was_changed_is_left_out(tmp_path: Path) -> None:
+    sealed = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        rig = Rig(folder)
+        rig.recorder.open()
+        sealed.append((rig.path, rig.recorder.seal("limit_reached")))
+    assert list(manifests(tmp_path)) == sealed
+    path = manifest_path(sealed[0][0])
+    path.write_text(path.read_text().replace("limit_reached", "staff_ended"))
+    assert list(manifests(tmp_path)) == sealed[1:]
+
+
+def test_facts_without_an_offset_from_utc_are_refused() -> None:
+    good = msgspec.json.encode(facts())
+    assert msgspec.json.decode(good, type=RecordingFacts).phone == "cell-12"
+    with pytest.raises(msgspec.ValidationError, match="offset"):
+        msgspec.json.decode(good.replace(b"+00:00", b""), type=RecordingFacts)
+
+
 def test_parameter_sets_beyond_all_measure_do_not_spoil_the_file(tmp_path: Path) -> None:
     rig = Rig(tmp_path, formats=one(Track.PHONE_VIDEO, H264))
     rig.recorder.open()
@@ -310,6 +347,34 @@ manifest = rig.recorder.seal("disk_full")
 assert manifest.truncated and 0 < manifest.tracks[0].last_s
 print("kept", flush=True)
 """
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root; the file size limit above stands in for it")
+def test_a_full_disk_leaves_a_recording_that_is_sealed_once_there_is_room(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)], check=True)
+    try:
+        filler = disk / "filler"
+        filler.write_bytes(bytes(300_000))
+        rig = Rig(disk, formats=one(Track.PHONE_AUDIO, PCMA))
+        rig.recorder.open()
+        send_sound(rig, Track.PHONE_AUDIO, PCMA, 3000)
+        assert rig.failed.wait(20)
+        assert rig.failures == ["disk_full"]
+        with (disk / "last").open("wb", buffering=0) as last, contextlib.suppress(OSError):
+            while True:
+                last.write(bytes(1000))
+        with pytest.raises(RecorderUnavailable, match=r"^disk_full: "):
+            rig.recorder.seal("disk_full")
+        filler.unlink()
+        [manifest] = seal_truncated(disk, "disk_full")
+        assert verify(rig.path) == manifest
+        assert manifest.truncated
+        assert decoded_frames(rig.path, "a:0") == manifest.tracks[0].frames > 500
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_disk_that_fills_ends_the_recording_and_keeps_what_was_written(tmp_path: Path) -> None:
