@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 from aiortc import (
@@ -23,6 +23,7 @@ from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 
 from avisiod.gateway.leg import Kind, LegListener, MediaLine
 from avisiod.gateway.ortc import DtlsServer, IceGatherer, SrtpReceiver, SrtpSender
+from avisiod.gateway.udp_ports import UdpPorts
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +54,8 @@ class IceDtls(msgspec.Struct, frozen=True, kw_only=True):
 class Outside(msgspec.Struct, frozen=True, kw_only=True):
     """How a worker reaches the outside."""
 
-    bind: Callable[[], socket.socket]
-    """A socket bound to a free port of the configured range and address; NoPorts when there is none."""
+    ports: UdpPorts
+    """Of the configured address and range, one by one."""
     announced: str
     """Address to announce in place of the bound one; empty for none."""
     silent_s: float
@@ -71,7 +72,9 @@ class BrowserLeg:
         self._listener = listener
         self._extra = extra
         self._silent_s = outside.silent_s
-        self._gatherer = IceGatherer(outside.bind, outside.announced, servers)
+        self._ports = outside.ports
+        self._port = 0
+        self._gatherer = IceGatherer(self._bind, outside.announced, servers)
         self._connection = self._gatherer.connection
         self._ice = RTCIceTransport(self._gatherer)
         self._dtls = DtlsServer(self._ice, outside.certificate)
@@ -97,8 +100,13 @@ class BrowserLeg:
         """Not authentic, replayed, or of a payload type that was not agreed."""
         return self._dropped_invalid + self._connection.dropped_invalid
 
+    def _bind(self) -> socket.socket:
+        (bound,) = self._ports.take(time.monotonic())
+        self._port = bound.getsockname()[1]
+        return bound
+
     async def gather(self) -> IceDtls:
-        """Bind a port, ask the servers, and return what the answer announces. NoPorts or OSError without a port."""
+        """Bind a port, ask the servers, and return what the answer announces. NoPorts when none is free."""
         await self._gatherer.gather()
         return IceDtls(
             username=self._connection.local_username,
@@ -252,5 +260,7 @@ class BrowserLeg:
             task.cancel()
         await self._dtls.stop()
         await self._ice.stop()
+        if self._port:
+            self._ports.give_back(self._port, time.monotonic())
         if self._task is not None:
             await asyncio.wait([self._task])

@@ -11,7 +11,7 @@ Nothing here allocates, logs or looks up more than it must: it runs for every pa
 import struct
 from collections.abc import Callable
 
-from avisiod.gateway.h264 import starts_keyframe
+from avisiod.gateway import h264
 from avisiod.gateway.leg import Kind, MediaLine
 from avisiod.gateway.rtp import header_length
 
@@ -46,10 +46,10 @@ class OutStream:
         "_out_timestamp",
         "_own_type",
         "_position",
-        "_rate",
         "_shift",
         "_source",
         "_types",
+        "clock_rate",
         "octets",
         "packets",
         "ssrc",
@@ -60,7 +60,7 @@ class OutStream:
         self.packets = 0
         self.octets = 0
         """Payload sent, as sender reports want it (RFC 3550 section 6.4.1)."""
-        self._rate = clock_rate
+        self.clock_rate = clock_rate
         self._jump = int(JUMP_S * clock_rate)
         self._mark = 0x80 if kind is Kind.AUDIO else 0
         self._types = bytearray([NOT_TAKEN]) * 128
@@ -89,7 +89,7 @@ class OutStream:
 
     def timestamp_at(self, now: float) -> int:
         """What this stream's clock shows at `now`, for a sender report."""
-        return (self._out_timestamp + round((now - self._at) * self._rate)) & 0xFFFFFFFF
+        return (self._out_timestamp + round((now - self._at) * self.clock_rate)) & 0xFFFFFFFF
 
     @property
     def shift(self) -> int | None:
@@ -166,7 +166,7 @@ class OutStream:
     def _join(self, source: int, sequence: int, timestamp: int, arrival: float) -> None:
         """Another sender: its first packet follows ours at once, later by the time that has passed."""
         if self._at:
-            passed = max(round((arrival - self._at) * self._rate), 1)
+            passed = max(round((arrival - self._at) * self.clock_rate), 1)
             self._out_timestamp = (self._out_timestamp + passed) & 0xFFFFFFFF
         self._out_sequence = (self._out_sequence + 1) & 0xFFFF
         self._shift = (self._out_timestamp - timestamp) & 0xFFFFFFFF
@@ -179,7 +179,7 @@ class OutStream:
 
     def _rejoin(self, timestamp: int, step: int, arrival: float) -> None:
         """A leap of the timestamp: real time after a long silence, or a new timeline under the old SSRC."""
-        passed = round((arrival - self._at) * self._rate)
+        passed = round((arrival - self._at) * self.clock_rate)
         if not -self._jump < step - passed < self._jump:
             self._shift = (self._out_timestamp + max(passed, 1) - timestamp) & 0xFFFFFFFF
 
@@ -203,14 +203,15 @@ class Path:
     """One kind of media in one direction: counted, tapped by the recorder, and forwarded until the deadline."""
 
     __slots__ = (
-        "_count",
         "_keyframe_wanted",
         "_kind",
         "_send",
         "_tap",
         "_until",
         "_video",
+        "count",
         "last_forwarded",
+        "parameter_sets",
         "stream",
     )
 
@@ -219,7 +220,9 @@ class Path:
         self.last_forwarded = 0.0
         """When the last packet left, on CLOCK_MONOTONIC; 0 before the first."""
         self._kind = kind
-        self._count = count
+        self.count = count
+        self.parameter_sets: tuple[bytes, ...] = ()
+        """SPS and PPS as last known, for a keyframe that comes without (from the SDP, RFC 6184 section 8.1)."""
         self._video = kind is Kind.VIDEO
         self._keyframe_wanted = self._video
         self._tap: Callable[[bytes, float], None] | None = None
@@ -254,13 +257,18 @@ class Path:
             self.stream.seam()
 
     @property
+    def muted(self) -> bool:
+        """Whether a prompt has the stream."""
+        return self._send is None and self._until > 0.0
+
+    @property
     def waits_for_keyframe(self) -> bool:
         """Whether video is held back until one comes."""
         return self._keyframe_wanted and self._send is not None
 
     def packet(self, packet: bytes, arrival: float) -> None:
         """One packet of the sender."""
-        self._count(packet, arrival)
+        self.count(packet, arrival)
         if arrival >= self._until:
             return
         tap = self._tap
@@ -269,11 +277,45 @@ class Path:
         send = self._send
         if send is None:
             return
-        if self._keyframe_wanted:
-            if not starts_keyframe(packet, header_length(packet)):
-                return
-            self._keyframe_wanted = False
+        if self._keyframe_wanted and not self._begins(packet, arrival, send):
+            return
         out = self.stream.rewritten(packet, arrival)
         if out is not None:
             send(self._kind, out)
             self.last_forwarded = arrival
+
+    def _begins(self, packet: bytes, arrival: float, send: Callable[[Kind, bytes], None]) -> bool:
+        """Whether a receiver that knows nothing can begin with this packet, sending first what else it needs."""
+        start = header_length(packet)
+        sets = h264.parameter_sets_of(packet, start)
+        if sets:
+            kinds = {each[0] & 0x1F for each in sets}
+            others = (each for each in self.parameter_sets if each[0] & 0x1F not in kinds)
+            self.parameter_sets = tuple(sorted((*others, *sets), key=_nal_type))
+            self._keyframe_wanted = h264.SPS not in kinds
+            return not self._keyframe_wanted
+        if not _first_slice(packet, start):
+            return False
+        self._keyframe_wanted = False
+        before = len(self.parameter_sets)
+        for number, each in enumerate(self.parameter_sets):
+            sequence = ((packet[2] << 8 | packet[3]) - before + number) & 0xFFFF
+            header = bytes((0x80, packet[1] & 0x7F)) + sequence.to_bytes(2, "big") + packet[4:12]
+            out = self.stream.rewritten(header + each, arrival)
+            if out is not None:
+                send(self._kind, out)
+        return True
+
+
+def _nal_type(unit: bytes) -> int:
+    return unit[0] & 0x1F
+
+
+def _first_slice(packet: bytes, start: int) -> bool:
+    """Whether an IDR picture begins here: its slice whose first_mb_in_slice is 0 (H.264 section 7.3.3)."""
+    if len(packet) < start + 3:
+        return False
+    kind = packet[start] & 0x1F
+    if kind == h264.FU_A:
+        return packet[start + 1] & 0x9F == 0x80 | h264.SLICE_IDR and packet[start + 2] > 0x7F
+    return kind == h264.SLICE_IDR and packet[start + 1] > 0x7F

@@ -172,9 +172,11 @@ async def test_forged_replayed_and_unagreed_packets_are_counted_and_dropped(monk
 @pytest_twisted.ensureDeferred
 async def test_a_public_address_is_announced_in_place_of_the_bound_one():
     async def scenario():
-        leg = BrowserLeg(Heard(), outside(announced="192.0.2.7"), [], {})
+        settings = outside(announced="192.0.2.7")
+        leg = BrowserLeg(Heard(), settings, [], {})
         answer = await leg.gather()
         await leg.close()
+        assert settings.ports.given_back == settings.ports.taken != []
         assert [each.split()[4] for each in answer.candidates] == ["192.0.2.7"]
         assert [name for name, _ in answer.fingerprints] == ["sha-256"]
 

@@ -46,14 +46,25 @@ async def until(true: Callable[[], Any], what: str = "", within: float = 10.0) -
         await asyncio.sleep(0.005)
 
 
-def bind() -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("127.0.0.1", 0))
-    return sock
+class AnyPort:
+    """In place of UdpPorts: whatever port the kernel gives."""
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+        self.given_back: list[int] = []
+
+    def take(self, now: float) -> tuple[socket.socket, ...]:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind(("127.0.0.1", 0))
+        self.taken.append(sock.getsockname()[1])
+        return (sock,)
+
+    def give_back(self, port: int, now: float) -> None:
+        self.given_back.append(port)
 
 
 def outside(silent_s: float = 6.0, certificate: RTCCertificate = CERTIFICATE, announced: str = "") -> Outside:
-    return Outside(bind=bind, announced=announced, silent_s=silent_s, certificate=certificate)
+    return Outside(ports=AnyPort(), announced=announced, silent_s=silent_s, certificate=certificate)
 
 
 class Heard:
@@ -143,4 +154,57 @@ def rtp(payload_type: int, sequence: int = 1, timestamp: int = 0, ssrc: int = 7,
         + timestamp.to_bytes(4, "big")
         + ssrc.to_bytes(4, "big")
         + payload
+    )
+
+
+def sdp_offer(offer: IceDtls, *, video: bool = True) -> str:
+    """What a page with these transport parameters offers: PCMA and H264."""
+    transport = [
+        "c=IN IP4 0.0.0.0",
+        "a=rtcp-mux",
+        "a=setup:actpass",
+        f"a=ice-ufrag:{offer.username}",
+        f"a=ice-pwd:{offer.password}",
+        *(f"a=fingerprint:{name} {value}" for name, value in offer.fingerprints),
+    ]
+    lines = [
+        "v=0",
+        "o=- 1 1 IN IP4 127.0.0.1",
+        "s=-",
+        "t=0 0",
+        f"a=group:BUNDLE {'0 1' if video else '0'}",
+        "m=audio 9 UDP/TLS/RTP/SAVPF 8 126",
+        *transport,
+        *(f"a=candidate:{each}" for each in offer.candidates),
+        "a=mid:0",
+        "a=sendrecv",
+        "a=rtpmap:8 PCMA/8000",
+        "a=rtpmap:126 telephone-event/8000",
+    ]
+    if video:
+        lines += [
+            "m=video 9 UDP/TLS/RTP/SAVPF 102",
+            *transport,
+            "a=mid:1",
+            "a=sendrecv",
+            "a=rtpmap:102 H264/90000",
+            "a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
+            "a=rtcp-fb:102 nack pli",
+            "a=rtcp-fb:102 ccm fir",
+        ]
+    return "\r\n".join(lines) + "\r\n"
+
+
+def transport_of(answer: str) -> IceDtls:
+    """Our transport parameters, read off an answer."""
+
+    def values(name: str) -> list[str]:
+        return [line.partition(":")[2] for line in answer.splitlines() if line.startswith(f"a={name}:")]
+
+    algorithm, _, value = values("fingerprint")[0].partition(" ")
+    return IceDtls(
+        username=values("ice-ufrag")[0],
+        password=values("ice-pwd")[0],
+        fingerprints=((algorithm, value),),
+        candidates=tuple(dict.fromkeys(values("candidate"))),
     )

@@ -1,0 +1,161 @@
+"""What one leg and we tell each other about the media: reports, keyframe requests, counters.
+
+Feedback is answered here, never passed on: a receiver's report about our stream says nothing to the other leg's
+sender. What crosses over is the wish for a picture. Retransmission and bandwidth estimation would have their place
+in `_read`, beside it.
+"""
+
+import logging
+from collections.abc import Callable
+
+from avisiod.gateway import rtcp
+from avisiod.gateway.keyframes import KeyframeRequests
+from avisiod.gateway.leg import Kind, Leg, MediaLine
+from avisiod.gateway.reception import Reception
+from avisiod.gateway.relay import OutStream
+from avisiod.gateway.reports import Reports, SenderClock
+from avisiod.gateway.stats import LegStats, StreamStats
+
+log = logging.getLogger(__name__)
+
+CNAME = "avisiod"
+NTP_UNIT = 4294967296
+"""Units of NTP in a second."""
+
+Told = Callable[[Kind, float, int, float], None]
+"""Takes the kind, NTP in seconds, RTP timestamp and arrival of a sender report."""
+
+
+class LegFeedback:
+    """The feedback of one leg. Methods are called from the loop; `tick` a few times a second."""
+
+    def __init__(self, wants_picture: Callable[[], None], info: Callable[[], None] | None = None) -> None:
+        """`wants_picture`: the peer asks for a keyframe; `info` has a SIP INFO sent, where the leg has SIP."""
+        self._wants_picture = wants_picture
+        self._info = info
+        self._leg: Leg | None = None
+        self._streams: dict[Kind, OutStream] = {}
+        self._receptions: dict[Kind, Reception] = {}
+        self._rates: dict[Kind, int] = {}
+        self._reports: dict[Kind, Reports] = {}
+        self._keyframes: KeyframeRequests | None = None
+        self._keyframes_before = 0
+        self.clock = SenderClock({})
+        self.unreadable = 0
+        """Compound packets that are none."""
+
+    def follow(
+        self, leg: Leg, lines: dict[Kind, MediaLine], streams: dict[Kind, OutStream], now: float
+    ) -> dict[Kind, Callable[[bytes, float], None]]:
+        """What was agreed and what we send; returns what counts the packets of each kind."""
+        self._leg = leg
+        for kind, line in lines.items():
+            rate = line.codec.clock_rate
+            if self._rates.get(kind) != rate or self._streams.get(kind) is not streams[kind]:
+                self._rates[kind] = rate
+                self._streams[kind] = streams[kind]
+                self._receptions[kind] = Reception(kind, rate)
+                self._reports[kind] = Reports(kind, rate, CNAME, streams[kind], self._receptions[kind], now)
+                self.clock = SenderClock(self._rates)
+        self._follow_video(lines.get(Kind.VIDEO))
+        return {kind: reception.count for kind, reception in self._receptions.items()}
+
+    def _follow_video(self, line: MediaLine | None) -> None:
+        if line is None:
+            self._keyframes = None
+        elif self._keyframes is None:
+            self._keyframes = KeyframeRequests(
+                line, self._streams[Kind.VIDEO].ssrc, CNAME, lambda packet: self._send(Kind.VIDEO, packet), self._info
+            )
+        else:
+            self._keyframes.agree(line)
+
+    def _send(self, kind: Kind, packet: bytes) -> None:
+        if self._leg is not None:
+            self._leg.send_rtcp(kind, packet)
+
+    def want_picture(self, now: float) -> None:
+        """Ask this leg's sender for a keyframe, and again until one comes."""
+        if self._keyframes is not None:
+            self._keyframes_before = self._receptions[Kind.VIDEO].keyframes
+            self._keyframes.want(now, self._receptions[Kind.VIDEO].ssrc)
+
+    def tick(self, now: float, sender: "LegFeedback | None") -> None:
+        """Send the reports and requests that are due; `sender` is the leg whose media our streams carry."""
+        for kind, reports in self._reports.items():
+            if reports.due(now):
+                self._send(kind, reports.make(now, self._timestamp(kind, now, sender)))
+        keyframes = self._keyframes
+        if keyframes is not None and keyframes.wanted:
+            reception = self._receptions[Kind.VIDEO]
+            if reception.keyframes != self._keyframes_before:
+                keyframes.seen()
+            else:
+                keyframes.check(now, reception.ssrc)
+
+    def _timestamp(self, kind: Kind, now: float, sender: "LegFeedback | None") -> int | None:
+        """Our stream's RTP time by the sender's own clock, where that is known."""
+        stream = self._streams[kind]
+        shift = stream.shift
+        if sender is None or shift is None:
+            return None
+        timestamp = sender.clock.timestamp_at(kind, stream.source, now)
+        return None if timestamp is None else timestamp + shift
+
+    def heard(self, kind: Kind | None, compound: bytes, now: float, told: Told) -> None:
+        """A compound packet of the peer."""
+        try:
+            packets = rtcp.parse(compound)
+        except ValueError as error:
+            self.unreadable += 1
+            log.debug("RTCP passed over: %s", error)
+            return
+        for packet in packets:
+            self._read(kind, packet, now, told)
+
+    def _read(self, kind: Kind | None, packet: rtcp.Packet, now: float, told: Told) -> None:
+        match packet:
+            case rtcp.SenderReport():
+                which = kind or self._kind_of(packet.ssrc)
+                if which in self._reports:
+                    self._reports[which].heard(packet, now)
+                    self.clock.heard(which, packet, now)
+                    if packet.ntp:
+                        told(which, packet.ntp / NTP_UNIT, packet.rtp, now)
+                self._hear_blocks(packet, which, now)
+            case rtcp.ReceiverReport():
+                self._hear_blocks(packet, None, now)
+            case rtcp.PictureLoss():
+                self._wants_picture()
+            case rtcp.FullIntraRequest():
+                self._wants_picture()
+
+    def _hear_blocks(self, report: rtcp.SenderReport | rtcp.ReceiverReport, done: Kind | None, now: float) -> None:
+        """One report of a bundled peer may carry blocks about both of our streams."""
+        if report.blocks:
+            blocks = rtcp.ReceiverReport(ssrc=report.ssrc, blocks=report.blocks)
+            for kind, reports in self._reports.items():
+                if kind is not done:
+                    reports.heard(blocks, now)
+
+    def _kind_of(self, ssrc: int) -> Kind | None:
+        return next((kind for kind, reception in self._receptions.items() if reception.ssrc == ssrc), None)
+
+    def goodbye(self, now: float) -> None:
+        """Tell the peer that our streams end."""
+        for kind, reports in self._reports.items():
+            self._send(kind, reports.goodbye(now))
+
+    def stats(self) -> LegStats:
+        """Counters of the leg."""
+        stats = LegStats(
+            dropped_strangers=self._leg.dropped_strangers if self._leg is not None else 0,
+            dropped_invalid=(self._leg.dropped_invalid if self._leg is not None else 0) + self.unreadable,
+            pictures_asked=self._keyframes.asked if self._keyframes is not None else 0,
+            round_trip_ms=max((reports.round_trip_s for reports in self._reports.values()), default=0.0) * 1000,
+        )
+        nothing = StreamStats()
+        audio, video = self._reports.get(Kind.AUDIO), self._reports.get(Kind.VIDEO)
+        stats.audio_received, stats.audio_sent = (audio.received(), audio.sent()) if audio else (nothing, nothing)
+        stats.video_received, stats.video_sent = (video.received(), video.sent()) if video else (nothing, nothing)
+        return stats

@@ -1,0 +1,490 @@
+"""One call in a media worker: two legs, the relay between them, the recorder beside it, and what the phone is shown.
+
+Coroutines that change legs or recorder run one after the other; `bridge`, `unbridge` and the deadline act at once.
+Nothing is bridged unless a recorder writes or the call is confidential, and a confidential call never has a recorder.
+"""
+
+import asyncio
+import functools
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiortc import RTCIceServer
+
+from avisiod.clock import SystemClock, Timer
+from avisiod.gateway import sdp_browser, wire
+from avisiod.gateway.browser_leg import BrowserLeg, IceDtls
+from avisiod.gateway.dtmf import DigitReader
+from avisiod.gateway.leg import Kind, MediaLine
+from avisiod.gateway.leg_feedback import LegFeedback
+from avisiod.gateway.leg_side import Side
+from avisiod.gateway.manifest import RecordingFacts, encode
+from avisiod.gateway.passage import Passage, ssrcs
+from avisiod.gateway.phone_leg import PhoneLeg
+from avisiod.gateway.presenter import Presenter
+from avisiod.gateway.recorder import Recorder
+from avisiod.gateway.recording_track import Track, TrackFormat
+from avisiod.gateway.sdp_browser import BrowserAgreement, OwnBrowserSide
+from avisiod.gateway.sdp_phone import VIDEO_KBPS
+from avisiod.gateway.stats import CallStats, LegStats
+from avisiod.gateway.workshop import Workshop
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.25
+STATS_EVERY_S = 5.0
+
+SILENCE = {"PCMA": b"\xd5" * 160, "PCMU": b"\xff" * 160, "G722": b"\xfc" * 160, "OPUS": b"\xf8\xff\xfe"}
+"""20 ms in which nothing is heard."""
+
+TRACKS = {
+    "phone": {Kind.AUDIO: Track.PHONE_AUDIO, Kind.VIDEO: Track.PHONE_VIDEO},
+    "outside": {Kind.AUDIO: Track.OUTSIDE_AUDIO, Kind.VIDEO: Track.OUTSIDE_VIDEO},
+}
+
+
+Payloads = Sequence[bytes]
+
+
+class MediaCall:
+    """See the module. `tell` sends an event of wire.py to control; `over` is called once an orphan has ended."""
+
+    def __init__(
+        self,
+        shop: Workshop,
+        call: str,
+        tell: Callable[..., None],
+        over: Callable[[str], None],
+        *,
+        confidential: bool,
+        language: str,
+    ) -> None:
+        self._shop = shop
+        self._call = call
+        self._extra = {"call": call}
+        self._tell_control = tell
+        self._over = over
+        self._confidential = confidential
+        self._language = language
+        self._loop = asyncio.get_running_loop()
+        self._lock = asyncio.Lock()
+        self._phone: PhoneLeg | None = None
+        self._phone_side = Side("phone", "", self, self._extra)
+        self._phone_ssrcs = ssrcs()
+        self._outside: BrowserLeg | None = None
+        self._outside_side: Side | None = None
+        self._outside_ssrcs = ssrcs()
+        self._outward = Passage()
+        self._inward = Passage()
+        self._presenter = Presenter(self._loop, self._send_phone)
+        self._turn = 0
+        self._phone_feedback = LegFeedback(self._phone_wants_picture, lambda: self._tell(wire.PhonePictureWanted))
+        self._outside_feedback: LegFeedback | None = None
+        self._digits = DigitReader()
+        self._recorder: Recorder | None = None
+        self._records = False
+        self._deadline = 0.0
+        self._deadline_timer: Timer | None = None
+        self._orphan = False
+        self._closed = False
+        self._stats_due = time.monotonic() + STATS_EVERY_S
+        self._tick_timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # The phone.
+
+    async def open(self, offer: str) -> str:
+        """Bind ports, answer the phone's offer (or make one), and let it see and hear that we are there."""
+        async with self._lock:
+            settings = self._shop.settings
+            phone = PhoneLeg(
+                self._call,
+                offer,
+                self._shop.phone_ports,
+                self._phone_side,
+                behind_nat=settings.behind_nat,
+                silent_s=settings.phone_silent_s,
+                now=time.monotonic(),
+                loop=self._loop,
+            )
+            self._phone = phone
+            self._follow_phone(phone)
+            phone.start()
+            self._presenter.start()
+            self._tick()
+            return phone.text
+
+    async def update_phone(self, offer: str) -> str:
+        """A new offer of the phone, or its answer to ours. OfferUnacceptable changes nothing."""
+        async with self._lock:
+            phone = self._open_phone()
+            answer = phone.update(offer, keep_codecs=self._outside is not None)
+            self._follow_phone(phone)
+            if self._bridged:
+                self._open_paths()
+            return answer
+
+    def _open_phone(self) -> PhoneLeg:
+        if self._phone is None or self._closed:
+            raise wire.NoSuchCall("the call has no phone, or is over")
+        return self._phone
+
+    def _follow_phone(self, phone: PhoneLeg) -> None:
+        """What was agreed with the phone reaches the paths and the presenter."""
+        lines = phone.lines
+        self._inward.receives(phone, lines, self._phone_ssrcs)
+        counts = self._phone_feedback.follow(phone, lines, self._inward.streams, time.monotonic())
+        self._outward.sends(lines, counts)
+        self._phone_side.follow(lines, self._outward.paths)
+        audio = lines.get(Kind.AUDIO)
+        if audio is not None:
+            step = audio.codec.clock_rate // 50
+            self._presenter.voice(self._inward.streams[Kind.AUDIO], SILENCE[audio.codec.name], step)
+        self._presenter.canvas(self._inward.streams[Kind.VIDEO] if Kind.VIDEO in lines else None)
+        if self._recorder is not None:
+            self._renumber(self._recorder, "phone", lines)
+        if lines:
+            prepared = self._shop.prepare(self._language, [line.codec for line in lines.values()])
+            self._keep(self._loop.create_task(prepared))
+
+    # What the phone sees and hears from us.
+
+    async def present(self, prompt: str, picture: str, repeat_s: float) -> None:
+        """Show and say something to the phone; the next `present` or `bridge` takes its place."""
+        phone = self._open_phone()
+        self._turn += 1
+        turn = self._turn
+        sound, shown = await asyncio.to_thread(self._load, phone.lines, prompt, picture)
+        if turn != self._turn or self._closed:
+            return
+        if self._bridged:
+            self._inward.unmute()
+            self._inward.mute(Kind.AUDIO)
+            if shown:
+                self._inward.mute(Kind.VIDEO)
+        self._presenter.show(shown)
+        self._presenter.say(sound, repeat_s, functools.partial(self._said, prompt, turn))
+        self._presenter.start()
+        if prompt and not sound:
+            self._said(prompt, turn)
+
+    def _load(self, lines: dict[Kind, MediaLine], prompt: str, picture: str) -> tuple[Payloads, Payloads]:
+        prompts = self._shop.prompts
+        sound: Payloads = ()
+        shown: Payloads = ()
+        if prompt and Kind.AUDIO in lines:
+            sound = prompts.audio(prompt, self._language, lines[Kind.AUDIO].codec)
+        if picture and Kind.VIDEO in lines:
+            try:
+                shown = prompts.picture(picture, self._language, lines[Kind.VIDEO].codec)
+            except ValueError as error:
+                log.warning("%s; the phone hears the prompt without it", error, extra=self._extra)
+        return sound, shown
+
+    def _said(self, prompt: str, turn: int) -> None:
+        if turn == self._turn and self._bridged:
+            self._presenter.stop()
+            self._inward.unmute()
+            self.ask_picture("outside")
+        self._tell(wire.PromptOver, prompt=prompt)
+
+    def _send_phone(self, kind: Kind, packet: bytes) -> None:
+        if self._phone is not None:
+            self._phone.send_rtp(kind, packet)
+
+    # The relative.
+
+    async def open_outside(self, session: str, offer: str, servers: list[dict[str, Any]]) -> str:
+        """Answer a page, which takes the place of any older one. Bridging begins anew with `bridge`."""
+        async with self._lock:
+            phone = self._open_phone()
+            await self._drop_outside()
+            side = Side("outside", session, self, self._extra)
+            leg = BrowserLeg(side, self._shop.outside, [_server(each) for each in servers], self._extra)
+            self._outside, self._outside_side = leg, side
+            try:
+                own = await leg.gather()
+                agreement = self._agree(phone, offer, own)
+            except BaseException:
+                await self._drop_outside()
+                raise
+            for sentence in agreement.refused:
+                log.info("not taken of the page's offer: %s", sentence, extra=self._extra)
+            self._follow_outside(leg, side, agreement)
+            return agreement.answer
+
+    def _agree(self, phone: PhoneLeg, offer: str, own: IceDtls) -> BrowserAgreement:
+        self._outside_ssrcs = ssrcs()
+        name, value = own.fingerprints[0]
+        announced = OwnBrowserSide(
+            session_id=secrets.randbits(62),
+            ice_ufrag=own.username,
+            ice_pwd=own.password,
+            fingerprint=f"{name} {value}",
+            candidates=[f"candidate:{each}" for each in own.candidates],
+            ssrcs=self._outside_ssrcs,
+        )
+        audio, video = phone.media.get(Kind.AUDIO), phone.media.get(Kind.VIDEO)
+        return sdp_browser.answer(
+            offer,
+            phone.lines,
+            announced,
+            audio.packet_time_ms if audio else 20,
+            (video.bandwidth_kbps or VIDEO_KBPS) if video else 0,
+        )
+
+    def _follow_outside(self, leg: BrowserLeg, side: Side, agreement: BrowserAgreement) -> None:
+        lines = agreement.lines
+        self._outward.receives(leg, lines, self._outside_ssrcs)
+        feedback = LegFeedback(lambda: self.ask_picture("phone"))
+        self._outside_feedback = feedback
+        self._inward.sends(lines, feedback.follow(leg, lines, self._outward.streams, time.monotonic()))
+        side.follow(lines, self._inward.paths)
+        if self._recorder is not None:
+            self._renumber(self._recorder, "outside", lines)
+        peer = IceDtls(
+            username=agreement.ice_ufrag,
+            password=agreement.ice_pwd,
+            fingerprints=agreement.fingerprints,
+            candidates=agreement.candidates,
+        )
+        leg.start(peer, lines)
+
+    def add_candidate(self, session: str, candidate: str) -> None:
+        """A trickled candidate; one of a page that was replaced is passed over."""
+        if self._outside is not None and self._outside_side is not None and self._outside_side.session == session:
+            self._outside.add_candidate(candidate)
+
+    async def close_outside(self) -> None:
+        """Forget the page."""
+        async with self._lock:
+            await self._drop_outside()
+
+    async def _drop_outside(self) -> None:
+        if self._bridged:
+            self.unbridge()
+        leg, side = self._outside, self._outside_side
+        self._outside = self._outside_side = self._outside_feedback = None
+        if side is not None:
+            side.let_go()
+        self._inward.forgets_sender()
+        self._outward.forgets_receiver()
+        if leg is not None:
+            await leg.close()
+
+    # The bridge.
+
+    def bridge(self, deadline: float) -> None:
+        """Forward both ways until `deadline`. NotRecorded where a recorder must write and none does."""
+        if self._phone is None or self._outside is None or self._closed:
+            raise wire.WorkerError("there are not two legs to bridge")
+        if not self._confidential and not self._records:
+            raise wire.NotRecorded("no recorder writes; nothing is forwarded")
+        self._turn += 1
+        self._presenter.stop()
+        self._presenter.show(())
+        self._deadline = deadline
+        self._open_paths()
+        if self._deadline_timer is not None:
+            self._deadline_timer.cancel()
+        self._deadline_timer = SystemClock(self._loop).call_at(deadline, self._deadline_passed)
+
+    def _open_paths(self) -> None:
+        self._outward.open(self._deadline, self._taps("phone"))
+        self._inward.open(self._deadline, self._taps("outside"))
+        self.ask_picture("phone")
+        self.ask_picture("outside")
+
+    def unbridge(self) -> None:
+        """Forward nothing from now on; the phone hears silence until it is told something."""
+        self._outward.shut()
+        self._inward.shut()
+        self._deadline = 0.0
+        if self._deadline_timer is not None:
+            self._deadline_timer.cancel()
+            self._deadline_timer = None
+        if not self._closed:
+            self._presenter.start()
+        if self._orphan:
+            self._over(self._call)
+
+    @property
+    def _bridged(self) -> bool:
+        return self._deadline > 0.0
+
+    def _deadline_passed(self) -> None:
+        last = max(self._outward.last_forwarded, self._inward.last_forwarded)
+        self._tell(wire.DeadlinePassed, last_forwarded=last)
+        self.unbridge()
+
+    def ask_picture(self, leg: str) -> None:
+        """Ask a leg's sender for a keyframe; as often as is good for it."""
+        feedback = self._phone_feedback if leg == "phone" else self._outside_feedback
+        if feedback is not None:
+            feedback.want_picture(time.monotonic())
+
+    def _phone_wants_picture(self) -> None:
+        if self._bridged:
+            self.ask_picture("outside")
+        self._presenter.refresh()
+
+    # The recorder.
+
+    async def open_recorder(self, path: str, facts: bytes) -> None:
+        """Open the file; the relative's tracks have the phone's codecs. RecorderUnavailable."""
+        async with self._lock:
+            phone = self._open_phone()
+            if self._confidential:
+                raise wire.RecorderUnavailable("io: a confidential call is never recorded")
+            if self._recorder is not None:
+                raise wire.RecorderUnavailable("io: the call has a recorder already, which goes on")
+            try:
+                known = msgspec.json.decode(facts, type=RecordingFacts)
+            except msgspec.DecodeError as error:
+                raise wire.RecorderUnavailable(f"io: the facts cannot be read: {error}") from error
+            formats = [
+                TrackFormat(track=tracks[kind], codec=line.codec)
+                for tracks in TRACKS.values()
+                for kind, line in phone.lines.items()
+            ]
+            recorder = Recorder(
+                Path(path),
+                formats,
+                known,
+                keep_free_bytes=self._shop.settings.keep_free_bytes,
+                on_failure=self._recorder_fails,
+            )
+            await asyncio.to_thread(recorder.open)
+            self._recorder = recorder
+            self._records = True
+            if self._outside is not None:
+                self._renumber(recorder, "outside", self._outside.lines)
+
+    @staticmethod
+    def _renumber(recorder: Recorder, name: str, lines: dict[Kind, MediaLine]) -> None:
+        for kind, line in lines.items():
+            recorder.renegotiated(TRACKS[name][kind], line.codec.payload_type)
+
+    def _taps(self, name: str) -> dict[Kind, Callable[[bytes, float], None]]:
+        if self._recorder is None or not self._records:
+            return {}
+        return {kind: functools.partial(self._recorder.packet, track) for kind, track in TRACKS[name].items()}
+
+    def _recorder_fails(self, why: str) -> None:
+        """Called from the recorder's thread."""
+        self._loop.call_soon_threadsafe(self._recorder_failed, why)
+
+    def _recorder_failed(self, why: str) -> None:
+        if not self._records:
+            return
+        self._records = False
+        log.warning("the recorder failed (%s); nothing is forwarded any more", why, extra=self._extra)
+        if self._bridged:
+            self.unbridge()
+        self._tell(wire.RecorderFailed, why=why)
+
+    async def seal(self, reason: str) -> bytes:
+        """Stop recording for good, and with it forwarding; the manifest, empty where there is none to seal."""
+        async with self._lock:
+            return await self._seal(reason)
+
+    async def _seal(self, reason: str) -> bytes:
+        recorder, self._recorder = self._recorder, None
+        self._records = False
+        if recorder is None:
+            return b""
+        if self._bridged:
+            self.unbridge()
+        manifest = await asyncio.to_thread(recorder.seal, reason)
+        return encode(manifest)
+
+    # Life and death.
+
+    def leg_is(self, side: Side, state: str) -> None:
+        """See leg_side.SideListener."""
+        if state == "connected":
+            side.look(time.monotonic())
+            return
+        self._tell(wire.LegChanged, leg=side.name, session=side.session, state=state, at=time.monotonic())
+        if self._orphan and state != "flowing":
+            self._over(self._call)
+
+    def reported(self, side: Side, kind: Kind | None, packet: bytes, arrival: float) -> None:
+        """See leg_side.SideListener."""
+        feedback = self._phone_feedback if side is self._phone_side else self._outside_feedback
+        if feedback is not None:
+            feedback.heard(kind, packet, arrival, functools.partial(self._clock_told, side.name))
+
+    def _clock_told(self, name: str, kind: Kind, ntp_s: float, timestamp: int, arrival: float) -> None:
+        if self._recorder is not None and self._bridged:
+            self._recorder.sender_report(TRACKS[name][kind], ntp_s, timestamp, arrival)
+
+    def event(self, side: Side, packet: bytes) -> None:
+        """See leg_side.SideListener."""
+        if side.name == "phone":
+            digit = self._digits.read(packet)
+            if digit is not None:
+                self._tell(wire.RtpDigit, digit=digit)
+
+    def orphan(self) -> bool:
+        """Control is gone. Whether the call goes on, to its deadline; `over` then follows."""
+        self._orphan = True
+        return self._bridged and not self._closed
+
+    async def close(self, reason: str) -> bytes:
+        """Close everything, seal what was recorded; the manifest, empty where nothing is left to seal."""
+        self._closed = True
+        self._orphan = False
+        self._turn += 1
+        self.unbridge()
+        self._presenter.stop()
+        if self._tick_timer is not None:
+            self._tick_timer.cancel()
+        async with self._lock:
+            try:
+                await self._drop_outside()
+                if self._phone is not None:
+                    self._phone_side.let_go()
+                    self._phone_feedback.goodbye(time.monotonic())
+                    self._tell(wire.Stats, stats=self._stats())
+                    await self._phone.close()
+            finally:
+                manifest = await self._seal(reason)
+            return manifest
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self._phone_side.look(now)
+        self._phone_feedback.tick(now, self._outside_feedback)
+        if self._outside_side is not None and self._outside_feedback is not None:
+            self._outside_side.look(now)
+            self._outside_feedback.tick(now, self._phone_feedback)
+        if now >= self._stats_due:
+            self._stats_due = now + STATS_EVERY_S
+            self._tell(wire.Stats, stats=self._stats())
+        self._tick_timer = self._loop.call_later(TICK_S, self._tick)
+
+    def _stats(self) -> bytes:
+        stats = CallStats(
+            call=self._call,
+            phone=self._phone_feedback.stats(),
+            outside=self._outside_feedback.stats() if self._outside_feedback is not None else LegStats(),
+            recorder=self._recorder.stats if self._recorder is not None else None,
+        )
+        return msgspec.json.encode(stats)
+
+    def _tell(self, command: Any, **arguments: object) -> None:
+        self._tell_control(command, call=self._call, **arguments)
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _server(server: dict[str, Any]) -> RTCIceServer:
+    return RTCIceServer(urls=server["urls"], username=server.get("username"), credential=server.get("credential"))

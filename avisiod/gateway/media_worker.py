@@ -1,0 +1,278 @@
+"""avisiod-media: the process that relays, records and speaks. Packets pass here and nowhere else.
+
+Control spawns it with one end of a socketpair as descriptor 3 and is the only one who tells it what to do. When
+control is gone, or SIGTERM comes, calls that are bridged go on to their deadline, which nobody can move any more; the
+others are closed at once. Every recording is sealed before the process ends.
+"""
+
+import asyncio
+import gc
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+from twisted.internet import asyncioreactor
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.protocols import amp
+from twisted.python.failure import Failure
+
+from avisiod.gateway import wire
+from avisiod.gateway.media_call import MediaCall
+from avisiod.gateway.settings import MediaWorkerSettings
+from avisiod.gateway.workshop import Workshop
+from avisiod.log import setup_worker
+
+log = logging.getLogger(__name__)
+
+SWITCH_INTERVAL_S = 0.0005
+"""A writer's thread that computes gives the interpreter back to the relay after this long, not after 5 ms."""
+
+LOST_REASON = "service_restarted"
+"""End of a call, in its manifest, that outlived control."""
+
+
+class MediaWorker:
+    """The calls of this process, and what becomes of them when control is gone."""
+
+    def __init__(self, tell: Callable[..., None], stop: Callable[[], None]) -> None:
+        self._tell = tell
+        self._stop = stop
+        self._calls: dict[str, MediaCall] = {}
+        self._workshop: Workshop | None = None
+        self._draining = False
+        self._closing: set[asyncio.Task[bytes]] = set()
+
+    def configure(self, settings: MediaWorkerSettings) -> None:
+        """Make ready to serve. WorkerError where the settings cannot be used."""
+        self._workshop = Workshop(settings)
+        gc.collect()
+        gc.freeze()  # what is loaded now stays: the collector need not walk it again in mid-call
+
+    async def open(self, call: str, offer: str, confidential: bool, language: str) -> str:
+        """Open a call; the answer to the phone."""
+        if self._workshop is None or self._draining:
+            raise wire.WorkerError("the worker is not configured yet, or ends")
+        if call in self._calls:
+            raise wire.WorkerError("the call is open already; it goes on unchanged")
+        media = MediaCall(
+            self._workshop, call, self._tell, self._orphan_over, confidential=confidential, language=language
+        )
+        self._calls[call] = media
+        try:
+            return await media.open(offer)
+        except BaseException:
+            self._calls.pop(call, None)
+            await media.close("")
+            raise
+
+    def call(self, call: str) -> MediaCall:
+        """The call of this id. NoSuchCall."""
+        try:
+            return self._calls[call]
+        except KeyError:
+            raise wire.NoSuchCall("the call is not known here, or no longer") from None
+
+    async def close(self, call: str, reason: str) -> bytes:
+        """Close and forget; the manifest of a recording that was not sealed before."""
+        media = self.call(call)
+        try:
+            return await media.close(reason)
+        finally:
+            self._calls.pop(call, None)
+            self._end_when_empty()
+
+    def drain(self) -> None:
+        """Control is gone, or wants us to end: only what is bridged goes on, until its deadline."""
+        if self._draining:
+            return
+        self._draining = True
+        for call, media in list(self._calls.items()):
+            if not media.orphan():
+                self._orphan_over(call)
+        self._end_when_empty()
+
+    def _orphan_over(self, call: str) -> None:
+        """A call that nobody will close any more has come to its end."""
+        if call in self._calls:
+            task = asyncio.get_running_loop().create_task(self.close(call, LOST_REASON))
+            self._closing.add(task)
+            task.add_done_callback(self._closed)
+
+    def _closed(self, task: asyncio.Task[bytes]) -> None:
+        self._closing.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a call could not be closed properly", exc_info=task.exception())
+
+    def _end_when_empty(self) -> None:
+        if self._draining and not self._calls:
+            self._stop()
+
+
+class _Link(amp.AMP):
+    """Commands in, events out (wire.py says what they mean)."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.worker = MediaWorker(self.tell, stop)
+
+    def tell(self, command: type[amp.Command], **arguments: object) -> None:
+        """Send an event to control; a control that is gone hears nothing."""
+        if self.transport is None or not self.transport.connected:
+            return
+        told: Deferred[object] = self.callRemote(command, **arguments)  # type: ignore[no-untyped-call]
+        told.addErrback(self._not_told, command)
+
+    @staticmethod
+    def _not_told(failure: Failure, command: type[amp.Command]) -> None:
+        log.debug("control did not take %s: %s", command.__name__, type(failure.value).__name__)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - Twisted's name
+        """Control is gone."""
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        self.worker.drain()
+
+    def _later(self, call: str, coroutine: Coroutine[Any, Any, dict[str, object]]) -> Deferred[dict[str, object]]:
+        return Deferred.fromFuture(asyncio.ensure_future(self._guarded(call, coroutine)))
+
+    async def _guarded(self, call: str, coroutine: Coroutine[Any, Any, dict[str, object]]) -> dict[str, object]:
+        """AMP closes the connection on an error that is not declared; here it may cost one call only."""
+        try:
+            return await coroutine
+        except wire.WorkerError:
+            raise
+        except Exception as error:
+            log.exception("a command failed; its call may be unusable, others are unharmed", extra={"call": call})
+            raise wire.WorkerError(f"unexpected {type(error).__name__}") from error
+
+    def _now(self, call: str, function: Callable[[MediaCall], None]) -> dict[str, object]:
+        try:
+            function(self.worker.call(call))
+        except wire.WorkerError:
+            raise
+        except Exception as error:
+            log.exception("a command failed; its call may be unusable, others are unharmed", extra={"call": call})
+            raise wire.WorkerError(f"unexpected {type(error).__name__}") from error
+        return {}
+
+    @wire.Configure.responder
+    def configure(self, settings: bytes) -> dict[str, object]:
+        try:
+            decoded = msgspec.json.decode(settings, type=MediaWorkerSettings)
+        except msgspec.DecodeError as error:
+            raise wire.WorkerError(f"the settings cannot be read: {error}") from error
+        setup_worker(decoded.log_level, f"media-{decoded.worker}")
+        self.worker.configure(decoded)
+        return {}
+
+    @wire.Ping.responder
+    def ping(self) -> dict[str, object]:
+        return {}
+
+    @wire.OpenCall.responder
+    def open_call(self, call: str, offer: str, confidential: bool, language: str) -> Deferred[dict[str, object]]:
+        async def run() -> dict[str, object]:
+            return {"answer": await self.worker.open(call, offer, confidential, language)}
+
+        return self._later(call, run())
+
+    @wire.UpdatePhoneLeg.responder
+    def update_phone_leg(self, call: str, offer: str) -> Deferred[dict[str, object]]:
+        async def run() -> dict[str, object]:
+            return {"answer": await self.worker.call(call).update_phone(offer)}
+
+        return self._later(call, run())
+
+    @wire.Present.responder
+    def present(self, call: str, prompt: str, picture: str, repeat_s: float) -> Deferred[dict[str, object]]:
+        async def run() -> dict[str, object]:
+            await self.worker.call(call).present(prompt, picture, repeat_s)
+            return {}
+
+        return self._later(call, run())
+
+    @wire.OpenBrowserLeg.responder
+    def open_browser_leg(
+        self, call: str, session: str, offer: str, ice_servers: bytes
+    ) -> Deferred[dict[str, object]]:
+        async def run() -> dict[str, object]:
+            servers = json.loads(ice_servers or b"[]")
+            return {"answer": await self.worker.call(call).open_outside(session, offer, servers)}
+
+        return self._later(call, run())
+
+    @wire.AddCandidate.responder
+    def add_candidate(self, call: str, session: str, candidate: str) -> dict[str, object]:
+        return self._now(call, lambda media: media.add_candidate(session, candidate))
+
+    @wire.CloseBrowserLeg.responder
+    def close_browser_leg(self, call: str) -> Deferred[dict[str, object]]:
+        async def run() -> dict[str, object]:
+            await self.worker.call(call).close_outside()
+            return {}
+
+        return self._later(call, run())
+
+    @wire.OpenRecorder.responder
+    def open_recorder(self, call: str, path: str, facts: bytes) -> Deferred[dict[str, object]]:
+        async def run() -> dict[str, object]:
+            await self.worker.call(call).open_recorder(path, facts)
+            return {}
+
+        return self._later(call, run())
+
+    @wire.SealRecording.responder
+    def seal_recording(self, call: str, reason: str) -> Deferred[dict[str, object]]:
+        async def run() -> dict[str, object]:
+            return {"recording": await self.worker.call(call).seal(reason)}
+
+        return self._later(call, run())
+
+    @wire.Bridge.responder
+    def bridge(self, call: str, deadline: float) -> dict[str, object]:
+        return self._now(call, lambda media: media.bridge(deadline))
+
+    @wire.Unbridge.responder
+    def unbridge(self, call: str) -> dict[str, object]:
+        return self._now(call, lambda media: media.unbridge())
+
+    @wire.AskPicture.responder
+    def ask_picture(self, call: str, leg: str) -> dict[str, object]:
+        return self._now(call, lambda media: media.ask_picture(leg))
+
+    @wire.CloseCall.responder
+    def close_call(self, call: str, reason: str) -> Deferred[dict[str, object]]:
+        async def run() -> dict[str, object]:
+            return {"recording": await self.worker.close(call, reason)}
+
+        return self._later(call, run())
+
+
+def main() -> None:
+    """Serve on descriptor 3 until control is gone and the last call is over."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)  # until Configure tells more
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    import uvloop  # here, with the reactor: tests import this module and have a loop of their own
+
+    loop = uvloop.new_event_loop()
+    asyncioreactor.install(loop)
+    from twisted.internet import reactor as installed
+
+    reactor: Any = installed  # its interfaces are declared apart
+    link = _Link(stop=reactor.stop)
+    loop.add_signal_handler(signal.SIGTERM, link.worker.drain)
+    loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C in a terminal is for control, which then stops us
+    factory = Factory.forProtocol(lambda: link)
+    reactor.adoptStreamConnection(wire.WORKER_FD, socket.AF_UNIX, factory)
+    os.close(wire.WORKER_FD)
+    reactor.run(installSignalHandlers=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""One direction of a call: the paths from one leg to the other, sound and picture, opened and shut together."""
+
+import secrets
+from collections.abc import Callable
+
+from avisiod.gateway import h264
+from avisiod.gateway.leg import Kind, Leg, MediaLine
+from avisiod.gateway.relay import OutStream, Path
+
+Count = Callable[[bytes, float], None]
+Tap = Callable[[bytes, float], None]
+
+
+class Passage:
+    """What flows from one leg to the other: paths in, streams out."""
+
+    __slots__ = ("_receiver", "_sender", "_to", "paths", "streams")
+
+    def __init__(self) -> None:
+        self.paths: dict[Kind, Path] = {}
+        self.streams: dict[Kind, OutStream] = {}
+        self._to: Leg | None = None
+        self._sender: dict[Kind, MediaLine] = {}
+        self._receiver: dict[Kind, MediaLine] = {}
+
+    def sends(self, lines: dict[Kind, MediaLine], counts: dict[Kind, Count]) -> None:
+        """What the sending leg agreed to; a path that exists goes on, with its counters."""
+        self._sender = lines
+        for kind, line in lines.items():
+            if kind in self.paths:
+                self.paths[kind].count = counts[kind]
+            else:
+                self.paths[kind] = Path(kind, self.streams.get(kind) or _stream(line, 0), counts[kind])
+            declared = h264.parameter_sets(line.codec.fmtp)
+            if declared:
+                self.paths[kind].parameter_sets = declared
+        self._translate()
+
+    def receives(self, leg: Leg, lines: dict[Kind, MediaLine], ssrcs: dict[Kind, int]) -> None:
+        """Where it goes. Another SSRC or clock than before needs a stream of its own."""
+        self._to = leg
+        self._receiver = lines
+        for kind, line in lines.items():
+            known = self.streams.get(kind)
+            if known is None or known.ssrc != ssrcs[kind] or known.clock_rate != line.codec.clock_rate:
+                self.streams[kind] = _stream(line, ssrcs[kind])
+                if kind in self.paths:
+                    self.paths[kind].stream = self.streams[kind]
+        self._translate()
+
+    def forgets_sender(self) -> None:
+        """Its paths are shut and let go; the streams wait for another."""
+        self.shut()
+        self.paths = {}
+        self._sender = {}
+        self._translate()
+
+    def forgets_receiver(self) -> None:
+        """There is nobody to send to."""
+        self.shut()
+        self._to = None
+        self._receiver = {}
+        self.streams = {}
+
+    def open(self, until: float, taps: dict[Kind, Tap]) -> None:
+        """Forward what arrives before `until`."""
+        for kind, path in self.paths.items():
+            send = self._to.send_rtp if self._to is not None and kind in self._receiver else _nowhere
+            path.open(until, send, taps.get(kind))
+
+    def shut(self) -> None:
+        """Forward nothing."""
+        for path in self.paths.values():
+            path.shut()
+
+    def mute(self, kind: Kind) -> None:
+        """Leave this stream to a prompt."""
+        if kind in self.paths:
+            self.paths[kind].mute()
+
+    def unmute(self) -> None:
+        """Prompts are over."""
+        if self._to is not None:
+            for kind, path in self.paths.items():
+                if path.muted and kind in self._receiver:
+                    path.unmute(self._to.send_rtp)
+
+    @property
+    def last_forwarded(self) -> float:
+        """When the last packet left; 0 before the first."""
+        return max((path.last_forwarded for path in self.paths.values()), default=0.0)
+
+    def waits_for_keyframe(self) -> bool:
+        """Whether video is held back until one comes."""
+        video = self.paths.get(Kind.VIDEO)
+        return video is not None and video.waits_for_keyframe
+
+    def _translate(self) -> None:
+        for kind, stream in self.streams.items():
+            receiver = self._receiver.get(kind)
+            if receiver is not None:
+                stream.translate(self._sender.get(kind, receiver), receiver)
+
+
+def ssrcs() -> dict[Kind, int]:
+    """SSRCs for a receiver's two streams, drawn at random and different (RFC 3550 section 8)."""
+    first = secrets.randbits(32)
+    return {Kind.AUDIO: first, Kind.VIDEO: first ^ (secrets.randbits(31) | 1)}
+
+
+def _stream(line: MediaLine, ssrc: int) -> OutStream:
+    return OutStream(
+        line.kind,
+        line.codec.clock_rate,
+        ssrc=ssrc,
+        sequence=secrets.randbits(15),  # far from the wrap: SRTP guesses its first rollover counter (RFC 3711 3.3.1)
+        timestamp=secrets.randbits(32),
+    )
+
+
+def _nowhere(_kind: Kind, _packet: bytes) -> None:
+    """Where a kind goes that the receiver refused: it is still recorded."""

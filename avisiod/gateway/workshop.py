@@ -1,0 +1,30 @@
+"""What all calls of a media worker share: settings, ports, the DTLS certificate, prompts."""
+
+import asyncio
+
+from aiortc import RTCCertificate
+
+from avisiod.gateway.browser_leg import Outside
+from avisiod.gateway.leg import Codec
+from avisiod.gateway.prompts import Prompts
+from avisiod.gateway.settings import MediaWorkerSettings
+from avisiod.gateway.udp_ports import UdpPorts
+
+
+class Workshop:
+    """Made once, by Configure."""
+
+    def __init__(self, settings: MediaWorkerSettings) -> None:
+        self.settings = settings
+        self.phone_ports = UdpPorts(settings.phone_address, settings.phone_ports, width=2)
+        self.outside = Outside(
+            ports=UdpPorts(settings.outside_address, settings.outside_ports),
+            announced=settings.outside_announced,
+            silent_s=settings.outside_silent_s,
+            certificate=RTCCertificate.generateCertificate(),
+        )
+        self.prompts = Prompts(settings.prompts_folder)
+
+    async def prepare(self, language: str, codecs: list[Codec]) -> None:
+        """Encode what a call may need, in a thread."""
+        await asyncio.to_thread(self.prompts.prepare, (language,), codecs)

@@ -1,0 +1,393 @@
+"""A call inside a media worker: a plain phone, a real WebRTC peer, and control as a list of what it was told."""
+
+import asyncio
+import itertools
+import time
+
+import msgspec
+import pytest
+import pytest_twisted
+from aiortc import RTCCertificate
+
+from avisiod.gateway import rtcp, rtp, wire
+from avisiod.gateway.browser_leg import Outside
+from avisiod.gateway.leg import Kind
+from avisiod.gateway.manifest import RecordingFacts
+from avisiod.gateway.media_call import SILENCE, MediaCall
+from avisiod.gateway.settings import MediaWorkerSettings
+from avisiod.gateway.stats import CallStats
+from avisiod.gateway.udp_ports import UdpPorts
+from tests.gateway.plain_phone import PlainPhone
+from tests.gateway.webrtc_peer import Page, run, sdp_offer, transport_of, until
+from tests.peers.ports import free_range
+
+CERTIFICATE = RTCCertificate.generateCertificate()
+KEY, DELTA = b"\x65\x88key", b"\x41delta"
+
+
+class Shop:
+    """A Workshop with prompts of a few packets, so that nothing is encoded."""
+
+    def __init__(self):
+        first, last = free_range()
+        self.settings = MediaWorkerSettings(
+            worker=0, phone_address="127.0.0.1", phone_ports=(first, first + 49), outside_address="127.0.0.1",
+            outside_announced="", outside_ports=(first + 50, last), phone_silent_s=30, outside_silent_s=6,
+            behind_nat=False, prompts_folder="", keep_free_bytes=0, log_level="DEBUG",
+        )  # fmt: skip
+        self.phone_ports = UdpPorts("127.0.0.1", self.settings.phone_ports, width=2)
+        self.outside = Outside(
+            ports=UdpPorts("127.0.0.1", self.settings.outside_ports),
+            announced="",
+            silent_s=6,
+            certificate=CERTIFICATE,
+        )
+        self.prompts = self
+
+    async def prepare(self, language, codecs):
+        pass
+
+    def audio(self, name, language, codec):
+        return [f"{name} {n}".encode() for n in range(3)]
+
+    def picture(self, name, language, codec):
+        return [b"\x67", b"\x68", b"\x65" + name.encode()]
+
+
+class Scene:
+    """A call, its phone and its page."""
+
+    def __init__(self, monkeypatch, confidential=True, **phone):
+        self.monkeypatch = monkeypatch
+        self.told = []
+        self.over = []
+        self.phone = PlainPhone(**phone)
+        self.page = None
+        self.phone_clock = itertools.count()
+        self.page_clock = itertools.count()
+        self.call = MediaCall(
+            Shop(), "c1", lambda command, **arguments: self.told.append((command, arguments)), self.over.append,
+            confidential=confidential, language="fr",
+        )  # fmt: skip
+
+    async def open(self):
+        self.phone.answered(await self.call.open(self.phone.offer()))
+        return self
+
+    async def join(self, session="s1"):
+        self.page = Page(self.monkeypatch)
+        offer = await self.page.offer()
+        answer = transport_of(await self.call.open_outside(session, sdp_offer(offer), []))
+        await self.page.ice_to(answer)
+        await self.page.dtls_to(answer)
+
+    def phone_sends(self, picture=DELTA):
+        n = next(self.phone_clock)
+        self.phone.send(Kind.AUDIO, b"phone %d" % n, n * 160)
+        self.phone.send(Kind.VIDEO, picture, n * 1800, marker=True)
+
+    async def page_sends(self, picture=DELTA):
+        n = next(self.page_clock)
+        for payload_type, ssrc, step, payload in ((8, 7, 160, b"page %d" % n), (102, 9, 1800, picture)):
+            packet = rtp.packet(
+                payload,
+                payload_type=payload_type,
+                sequence=n,
+                timestamp=n * step,
+                ssrc=ssrc,
+                marker=payload_type == 102,
+            )
+            await self.page.send(packet)
+
+    async def both_send(self, picture=KEY, times=1):
+        for _ in range(times):
+            self.phone_sends(picture)
+            await self.page_sends(picture)
+
+    async def flowing(self):
+        await self.both_send()
+        await until(lambda: {s["leg"] for s in self.events(wire.LegChanged)} == {"phone", "outside"}, "both flow")
+
+    def events(self, command):
+        return [arguments for each, arguments in self.told if each is command]
+
+    def seen(self, payload_type):
+        return [each for each in self.page.dtls.packets if each[1] & 0x7F == payload_type]
+
+    async def close(self, reason="limit_reached"):
+        recording = await self.call.close(reason)
+        self.phone.close()
+        if self.page is not None:
+            await self.page.close()
+        return recording
+
+
+def scene(function):
+    """A test that gets an opened scene and has it closed."""
+
+    @pytest_twisted.ensureDeferred
+    async def test(monkeypatch):
+        async def scenario():
+            made = await Scene(monkeypatch).open()
+            await function(made)
+            await made.close()
+
+        await run(scenario())
+
+    test.__name__ = function.__name__
+    return test
+
+
+@scene
+async def test_the_phone_gets_silence_from_the_first_moment_and_then_what_is_presented(scene):
+    await until(lambda: len(scene.phone.received[Kind.AUDIO]) > 2)
+    assert set(scene.phone.payloads(Kind.AUDIO)) == {SILENCE["PCMA"]}
+    await scene.call.present("waiting", "waiting", 60.0)
+    await until(lambda: b"waiting 2" in scene.phone.payloads(Kind.AUDIO))
+    await until(lambda: scene.phone.payloads(Kind.VIDEO) == [b"\x67", b"\x68", b"\x65waiting"])
+    sequences = [rtp.sequence(packet) for _, packet in scene.phone.received[Kind.AUDIO]]
+    assert all((b - a) & 0xFFFF == 1 for a, b in itertools.pairwise(sequences))
+    assert scene.events(wire.PromptOver) == []
+
+
+@scene
+async def test_the_end_of_a_prompt_is_told(scene):
+    await scene.call.present("joining", "", 0.0)
+    await until(lambda: scene.events(wire.PromptOver))
+    assert scene.events(wire.PromptOver) == [{"call": "c1", "prompt": "joining"}]
+
+
+@scene
+async def test_a_leg_is_told_to_flow_once_sound_and_picture_came(scene):
+    await scene.join("s7")
+    scene.phone.send(Kind.AUDIO, b"x", 0)
+    await scene.flowing()
+    told = [(each["leg"], each["session"], each["state"]) for each in scene.events(wire.LegChanged)]
+    assert sorted(told) == [("outside", "s7", "flowing"), ("phone", "", "flowing")]
+
+
+@scene
+async def test_media_passes_both_ways_once_bridged_and_not_before(scene):
+    await scene.join()
+    await scene.flowing()
+    assert scene.page.dtls.packets == []
+    assert {each[:4] for each in scene.phone.payloads(Kind.AUDIO)} == {SILENCE["PCMA"][:4]}
+    scene.call.bridge(time.monotonic() + 60)
+    scene.phone_sends(DELTA)
+    await scene.page_sends(DELTA)
+    await scene.both_send(KEY, 3)
+    await until(lambda: len(scene.seen(102)) == 3 and len(scene.seen(8)) == 4, "the page has all")
+    await until(lambda: len(scene.phone.received[Kind.VIDEO]) == 3, "the phone has all")
+    assert {packet[12:] for packet in scene.seen(102)} == {KEY}
+    assert {rtp.payload_type(packet) for _, packet in scene.phone.received[Kind.VIDEO]} == {99}
+    assert scene.phone.payloads(Kind.AUDIO)[-1].startswith(b"page")
+
+
+@scene
+async def test_both_senders_are_asked_for_a_keyframe_at_the_bridge(scene):
+    await scene.join()
+    await scene.flowing()
+    scene.call.bridge(time.monotonic() + 60)
+
+    def asked(reports):
+        return any(isinstance(each, rtcp.PictureLoss) for report in reports for each in rtcp.parse(report))
+
+    await until(lambda: asked(scene.phone.reports[Kind.VIDEO]), "the phone was asked")
+    await until(lambda: asked(scene.page.dtls.reports), "the page was asked")
+
+
+@scene
+async def test_the_page_s_wish_for_a_picture_reaches_the_phone(scene):
+    await scene.join()
+    await scene.flowing()
+    scene.call.bridge(time.monotonic() + 60)
+    await scene.both_send(KEY)
+    await until(lambda: scene.seen(102))
+    scene.phone.reports[Kind.VIDEO].clear()
+    ssrc = rtp.ssrc(scene.seen(102)[0])
+    await asyncio.sleep(0.6)  # past the limit of requests
+    await scene.page.send(rtcp.build(rtcp.ReceiverReport(ssrc=9), rtcp.PictureLoss(sender=9, media=ssrc)))
+    await until(
+        lambda: any(
+            isinstance(each, rtcp.PictureLoss) and each.media == 0x1001
+            for report in scene.phone.reports[Kind.VIDEO]
+            for each in rtcp.parse(report)
+        )
+    )
+
+
+@scene
+async def test_forwarding_stops_at_the_deadline_by_itself(scene):
+    await scene.join()
+    await scene.flowing()
+    deadline = time.monotonic() + 0.3
+    scene.call.bridge(deadline)
+    while not scene.events(wire.DeadlinePassed):
+        await scene.both_send(KEY)
+        await asyncio.sleep(0.01)
+    forwarded = len(scene.page.dtls.packets)
+    await scene.both_send(KEY, 5)
+    await asyncio.sleep(0.05)
+    assert len(scene.page.dtls.packets) == forwarded > 4
+    (told,) = scene.events(wire.DeadlinePassed)
+    assert deadline - 0.2 < told["last_forwarded"] < deadline
+
+
+@scene
+async def test_a_warning_takes_the_place_of_the_sound_only_and_gives_it_back(scene):
+    await scene.join()
+    await scene.flowing()
+    scene.call.bridge(time.monotonic() + 60)
+    await scene.call.present("warning_30", "", 0.0)
+    while not scene.events(wire.PromptOver):
+        await scene.both_send(KEY)
+        await asyncio.sleep(0.01)
+    pictures = len(scene.phone.received[Kind.VIDEO])
+    await scene.both_send(KEY, 3)
+    await until(lambda: scene.phone.payloads(Kind.AUDIO)[-1].startswith(b"page"))
+    await until(lambda: len(scene.phone.received[Kind.VIDEO]) > pictures)
+    heard = [each for each in scene.phone.payloads(Kind.AUDIO) if each[:4] != SILENCE["PCMA"][:4]]
+    at = [n for n, each in enumerate(heard) if each.startswith(b"warning")]
+    assert at == list(range(at[0], at[0] + 3))
+    assert pictures > 0
+
+
+@scene
+async def test_another_page_takes_the_place_of_the_first_and_needs_a_bridge_of_its_own(scene):
+    await scene.join("s1")
+    await scene.flowing()
+    scene.call.bridge(time.monotonic() + 60)
+    await scene.both_send(KEY, 2)
+    await until(lambda: scene.seen(102))
+    old = scene.page
+    await scene.join("s2")
+    await old.close()
+    await scene.both_send(KEY)
+    await until(lambda: scene.events(wire.LegChanged)[-1]["session"] == "s2")
+    assert scene.page.dtls.packets == []
+    scene.call.bridge(time.monotonic() + 60)
+    await scene.both_send(KEY, 2)
+    await until(lambda: len(scene.seen(102)) == 2)
+    assert [each["state"] for each in scene.events(wire.LegChanged)] == ["flowing"] * 3
+
+
+@scene
+async def test_a_page_that_leaves_is_told_as_failed(scene):
+    await scene.join("s1")
+    await scene.flowing()
+    await scene.page.close()
+    await until(lambda: scene.events(wire.LegChanged)[-1]["state"] == "failed")
+
+
+@scene
+async def test_a_key_press_is_told_once_and_passed_on(scene):
+    await scene.join()
+    await scene.flowing()
+    scene.call.bridge(time.monotonic() + 60)
+    for duration in (160, 320, 480):
+        scene.phone.send(Kind.AUDIO, bytes((5, 10)) + duration.to_bytes(2, "big"), 5000, event=True)
+    await until(lambda: len(scene.seen(126)) == 3)
+    assert [each["digit"] for each in scene.events(wire.RtpDigit)] == ["5"]
+
+
+@scene
+async def test_nothing_can_be_bridged_without_a_page(scene):
+    with pytest.raises(wire.WorkerError):
+        scene.call.bridge(time.monotonic() + 60)
+
+
+@scene
+async def test_an_offer_of_the_page_that_cannot_be_answered_leaves_no_leg(scene):
+    with pytest.raises(wire.OfferUnacceptable):
+        await scene.call.open_outside("s1", "v=0\r\nnonsense", [])
+    await scene.join("s2")
+
+
+@scene
+async def test_a_confidential_call_is_never_recorded(scene):
+    with pytest.raises(wire.RecorderUnavailable, match="confidential"):
+        await scene.call.open_recorder("/nowhere/x.mkv", b"{}")
+
+
+@scene
+async def test_the_last_counters_are_told_at_the_end(scene):
+    await scene.join()
+    await scene.flowing()
+    await scene.call.close("limit_reached")
+    stats = msgspec.json.decode(scene.events(wire.Stats)[-1]["stats"], type=CallStats)
+    assert stats.phone.audio_received.packets >= 1
+    assert stats.phone.audio_sent.packets >= 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_call_that_must_be_recorded_is_bridged_only_while_the_recorder_writes(monkeypatch, tmp_path):
+    async def scenario():
+        scene = await Scene(monkeypatch, confidential=False).open()
+        await scene.join()
+        await scene.flowing()
+        with pytest.raises(wire.NotRecorded):
+            scene.call.bridge(time.monotonic() + 60)
+        path = tmp_path / "call.mkv"
+        facts = RecordingFacts(
+            call="c1", phone="p", contact="k", started_at="2026-01-01T00:00:00+00:00",
+            started_monotonic=time.monotonic(),
+        )  # fmt: skip
+        await scene.call.open_recorder(str(path), msgspec.json.encode(facts))
+        scene.call.bridge(time.monotonic() + 60)
+        await scene.both_send(KEY, 5)
+        await until(lambda: len(scene.seen(102)) == 5)
+        await scene.both_send(KEY, 5)
+        await until(lambda: len(scene.seen(102)) == 10)
+        manifest = msgspec.json.decode(await scene.call.seal("limit_reached"))
+        with pytest.raises(wire.NotRecorded):
+            scene.call.bridge(time.monotonic() + 60)
+        await scene.both_send(KEY, 3)
+        await asyncio.sleep(0.05)
+        assert len(scene.seen(102)) == 10
+        assert await scene.close() == b""
+        assert path.exists()
+        assert {track["name"]: track["frames"] for track in manifest["tracks"]} == {
+            "phone-audio": 10, "phone-video": 10, "outside-audio": 10, "outside-video": 10,
+        }  # fmt: skip
+
+    await run(scenario())
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_recorder_that_fails_stops_the_forwarding_at_once(monkeypatch, tmp_path):
+    async def scenario():
+        scene = await Scene(monkeypatch, confidential=False).open()
+        await scene.join()
+        await scene.flowing()
+        facts = RecordingFacts(
+            call="c1", phone="p", contact="k", started_at="2026-01-01T00:00:00+00:00",
+            started_monotonic=time.monotonic(),
+        )  # fmt: skip
+        await scene.call.open_recorder(str(tmp_path / "call.mkv"), msgspec.json.encode(facts))
+        scene.call.bridge(time.monotonic() + 60)
+        await asyncio.to_thread(scene.call._recorder_fails, "disk_full")
+        await until(lambda: scene.events(wire.RecorderFailed))
+        await scene.both_send(KEY, 3)
+        await asyncio.sleep(0.05)
+        assert scene.page.dtls.packets == []
+        assert scene.events(wire.RecorderFailed) == [{"call": "c1", "why": "disk_full"}]
+        await scene.close()
+
+    await run(scenario())
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_orphan_goes_on_to_its_deadline_and_is_then_over(monkeypatch):
+    async def scenario():
+        scene = await Scene(monkeypatch).open()
+        assert not scene.call.orphan()
+        await scene.join()
+        await scene.flowing()
+        scene.call.bridge(time.monotonic() + 0.3)
+        assert scene.call.orphan()
+        await scene.both_send(KEY)
+        await until(lambda: scene.seen(102))
+        await until(lambda: scene.over == ["c1"])
+        await scene.close()
+
+    await run(scenario())
