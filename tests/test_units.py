@@ -1,0 +1,59 @@
+"""systemd takes the units as they are, finds them well closed, and gives the daemon the time it needs."""
+
+import configparser
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parent.parent / "systemd"
+UNITS = ["avisiod.service", "avisiod-edge.service"]
+
+
+def unit(name: str) -> configparser.RawConfigParser:
+    parser = configparser.RawConfigParser(strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(FOLDER / name)
+    return parser
+
+
+@pytest.mark.peer
+def test_systemd_understands_every_line(tmp_path: Path) -> None:
+    for name in UNITS:
+        text = (FOLDER / name).read_text()
+        # neither the program nor its documentation is installed where tests run
+        text = re.sub(r"^(Exec\w+)=.*", "\\1=/bin/true", text, flags=re.MULTILINE)
+        (tmp_path / name).write_text(re.sub(r"^Documentation=.*\n", "", text, flags=re.MULTILINE))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / name) for name in UNITS)],
+        capture_output=True,
+        text=True,
+    )
+    ours = [line for line in done.stderr.splitlines() if any(name in line for name in UNITS)]
+    assert ours == []
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_finds_little_left_open(name: str) -> None:
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=25", str(FOLDER / name)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout.splitlines()[-1:] + done.stderr.splitlines()
+
+
+def test_the_daemon_is_notified_for_and_not_restarted_for_wrong_settings() -> None:
+    service = unit("avisiod.service")["Service"]
+    assert service["Type"] == "notify"
+    assert int(service["WatchdogSec"]) >= 10
+    assert service["RestartPreventExitStatus"] == "2"
+    assert service["KillMode"] == "mixed"
+
+
+def test_the_edge_cannot_open_recordings_nor_the_key_of_the_codes() -> None:
+    hidden = unit("avisiod-edge.service")["Service"]["InaccessiblePaths"]
+    assert "/var/lib/avisiod/recordings" in hidden
+    assert "/var/lib/avisiod/code.key" in hidden
