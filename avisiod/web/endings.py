@@ -100,6 +100,7 @@ ENDINGS: dict[EndReason, Words] = {
     ),
     EndReason.RECORDER_FAILED: Words(_("The service had a failure"), _CALL_AGAIN),
     EndReason.DISK_FULL: Words(_("The service had a failure"), _CALL_AGAIN),
+    EndReason.STORE_FAILED: Words(_("The service had a failure"), _CALL_AGAIN),
     EndReason.MEDIA_FAILED: Words(_("The service had a failure"), _CALL_AGAIN),
     EndReason.SIP_FAILED: Words(_("The service had a failure"), _CALL_AGAIN),
     EndReason.SERVICE_RESTARTED: Words(_("The service had to restart"), _CALL_AGAIN),

@@ -73,7 +73,7 @@ class PortalRequest(Request):
 
     def setHeader(self, name: str | bytes, value: str | bytes) -> None:  # noqa: N802 - Twisted's name
         """Set a header, but do not tell which software and version this is."""
-        if name not in (b"server", "server"):
+        if name.lower() not in (b"server", "server"):
             Request.setHeader(self, name, value)
 
     def process(self) -> None:

@@ -95,9 +95,13 @@ class Pages:
 
     # Routes.
 
-    def socket(self, request: Request) -> IResource:  # noqa: ARG002 - Klein passes it
+    def socket(self, request: Request) -> IResource | bytes:
         """Hand over to the WebSocket."""
-        return self._socket
+        if (request.getHeader(b"Upgrade") or b"").lower() == b"websocket":
+            return self._socket
+        request.setResponseCode(426)
+        request.setHeader(b"Upgrade", b"websocket")
+        return _send(request, Body.of("text/plain; charset=utf-8", b"A WebSocket is spoken here.\n"))
 
     def negotiated(self, request: Request, path: str = "") -> bytes:
         """A page in the language that the browser asks for."""
