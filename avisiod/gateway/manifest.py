@@ -71,6 +71,7 @@ class TrackFacts(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     first_s: float | None
     last_s: float | None
+    packets: int | None = None
     lost_packets: int | None = None
     incomplete_frames: int | None = None
     """Pictures of which a packet was lost; they are not in the file."""
@@ -148,7 +149,10 @@ def manifest_path(recording: Path) -> Path:
 
 
 def verify(recording: Path) -> Manifest:
-    """Check a recording against its manifest: seal, name, length and digest. ValueError names what does not fit."""
+    """Check a recording against its manifest: seal, name, length and digest.
+
+    ValueError names what does not fit, FileNotFoundError what is not there.
+    """
     manifest = decode(manifest_path(recording).read_bytes())
     if manifest.file != recording.name:
         raise ValueError(f"the manifest beside {recording.name} belongs to {manifest.file}")

@@ -126,8 +126,12 @@ def _font(bold: bool, size: int) -> _Font:
 
 
 def size_for(fmtp: dict[str, str]) -> Size:
-    """The largest of our picture sizes that a decoder of this level takes (ITU-T H.264 table A-1)."""
-    level = h264.level(fmtp.get("profile-level-id", h264.DEFAULT_PROFILE_LEVEL_ID))
+    """The largest of our picture sizes that a decoder of this level takes (ITU-T H.264 table A-1).
+
+    A phone that declares no level would be one of level 1 by RFC 6184: no phone with a screen on the wall is.
+    """
+    declared = fmtp.get("profile-level-id")
+    level = h264.DEFAULT_LEVEL if declared is None else h264.level(declared)
     if level >= 22:
         return Size(640, 480)
     return Size(352, 288) if level >= 11 else Size(176, 144)

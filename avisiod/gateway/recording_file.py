@@ -31,9 +31,7 @@ class RecordingFile:
             self._check_free()
             if path.exists():
                 raise FileExistsError(errno.EEXIST, "a recording of this name is already there", str(path))
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            self._descriptor = os.open(self.part, flags, 0o640)
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._descriptor = _create_locked(self.part)
 
     def append(self, data: bytes) -> None:
         """Write at the end; where that fails half-way, the file is cut back to what it was."""
@@ -80,6 +78,21 @@ class RecordingFile:
         free = facts.f_bavail * facts.f_frsize
         if free < self._keep_free_bytes:
             raise OSError(errno.ENOSPC, f"{free} bytes free, {self._keep_free_bytes} are to stay free")
+
+
+def _create_locked(part: Path) -> int:
+    """Create a file that bears its name only once it is locked: it is never found abandoned while it begins."""
+    beginning = part.with_name(part.name + ".new")
+    descriptor = os.open(beginning, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.link(beginning, part)
+    except OSError:
+        os.close(descriptor)
+        raise
+    finally:
+        beginning.unlink()
+    return descriptor
 
 
 def part_path(path: Path) -> Path:

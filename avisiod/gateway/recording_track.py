@@ -147,6 +147,7 @@ class TrackWriter:
             bytes=self.bytes,
             first_s=None if self.first_ms is None else self.first_ms / 1000,
             last_s=None if self.first_ms is None else self.last_ms / 1000,
+            packets=counters.packets,
             lost_packets=counters.lost,
             incomplete_frames=counters.incomplete,
             duplicate_packets=counters.duplicates,

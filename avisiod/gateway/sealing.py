@@ -56,6 +56,10 @@ def seal_truncated(folder: Path, reason: str) -> list[Manifest]:
             continue
         if manifest is not None:
             sealed.append(manifest)
+    for left in folder.rglob("*.facts.json"):
+        path = left.with_name(left.name.removesuffix(".facts.json"))
+        if path.exists() and not part_path(path).exists():
+            left.unlink(missing_ok=True)
     return sealed
 
 

@@ -126,11 +126,13 @@ def test_a_manifest_does_not_fit_another_name_or_another_content(tmp_path: Path)
 
 def test_a_recording_of_the_same_name_is_never_written_over(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
-    rig.path.write_bytes(b"old")
-    with pytest.raises(RecorderUnavailable, match=r"^io: "):
-        rig.recorder.open()
-    assert rig.path.read_bytes() == b"old"
-    assert [path.name for path in tmp_path.iterdir()] == ["call.mkv"]
+    for taken in (rig.path, part_path(rig.path)):
+        taken.write_bytes(b"old")
+        with pytest.raises(RecorderUnavailable, match=r"^io: "):
+            rig.recorder.open()
+        assert taken.read_bytes() == b"old"
+        assert list(tmp_path.iterdir()) == [taken]
+        taken.unlink()
 
 
 def test_too_little_free_space_refuses_the_recording_and_leaves_nothing(tmp_path: Path) -> None:
@@ -319,6 +321,24 @@ def test_an_unreadable_recording_is_kept_under_another_name(tmp_path: Path) -> N
     assert verify(folder / "x.mkv.unreadable") == manifest
     assert manifest.recording(folder).call == "x"
     assert seal_truncated(tmp_path, "service_restarted") == []
+
+
+def test_a_sealing_that_was_interrupted_after_the_rename_leaves_nothing_behind(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.recorder.open()
+    left = facts_path(rig.path).read_bytes()
+    rig.recorder.seal("limit_reached")
+    facts_path(rig.path).write_bytes(left)
+    assert seal_truncated(tmp_path, "service_restarted") == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["call.mkv", "call.mkv.json"]
+
+
+def test_a_recording_that_is_being_written_is_never_sealed_by_another(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.recorder.open()
+    assert seal_truncated(tmp_path, "service_restarted") == []
+    assert not rig.recorder.seal("limit_reached").truncated
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["call.mkv", "call.mkv.json"]
 
 
 def test_a_sealing_that_was_interrupted_before_the_rename_is_finished_as_it_was_meant(tmp_path: Path) -> None:
