@@ -145,7 +145,7 @@ class _JournalHandler(logging.Handler):
                 LOGGER=record.name,
                 SYSLOG_IDENTIFIER=self._identifier,
                 CODE_FILE=record.pathname,
-                CODE_LINE=str(record.lineno),
+                CODE_LINE=record.lineno,
                 CODE_FUNC=record.funcName or "",
                 **fields,
             )

@@ -170,17 +170,27 @@ def test_levels_map_to_syslog_priorities(level: int, priority: int) -> None:
     assert log.priority(level) == priority
 
 
-def test_the_journal_gets_fields(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[tuple[str, dict[str, str]]] = []
+def test_the_journal_gets_fields(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    sent: list[tuple[str, ...]] = []
+    monkeypatch.setattr("systemd.journal.sendv", lambda *fields: sent.append(fields))
     handler = log._JournalHandler("avisiod")
-    monkeypatch.setattr(handler, "_send", lambda message, **fields: sent.append((message, fields)))
     extra = {"call": CALL, "phone": "cell1", "reason": "limit_reached"}
     with logger_with(handler, prefix=False) as logger:
         logger.info("ended, code %s", "123456", extra=extra)
-    ((message, fields),) = sent
-    assert message == "ended, code ******"
-    assert fields["CALL_ID"] == CALL
-    assert (fields["PHONE"], fields["REASON"], fields["PRIORITY"]) == ("cell1", "limit_reached", "6")
+    assert capsys.readouterr().err == ""
+    fields = dict(field.split("=", 1) for field in sent[0])
+    assert fields.pop("CODE_FILE").endswith("test_log.py")
+    assert int(fields.pop("CODE_LINE")) > 0
+    assert fields == {
+        "MESSAGE": "ended, code ******",
+        "CALL_ID": CALL,
+        "PHONE": "cell1",
+        "REASON": "limit_reached",
+        "PRIORITY": "6",
+        "LOGGER": "avisiod.test",
+        "SYSLOG_IDENTIFIER": "avisiod",
+        "CODE_FUNC": "test_the_journal_gets_fields",
+    }
 
 
 def test_the_journal_is_used_only_where_standard_error_is_its_stream(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,42 +131,78 @@ def test_a_migration_that_fails_leaves_nothing_behind(path: Path, monkeypatch: p
 
 
 WRITER = """
-import sys
-from pathlib import Path
-from avisiod.store import calls, events
-from avisiod.store.database import Database
+import os, signal, sys
+from twisted.internet import asyncioreactor
+asyncioreactor.install()
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from avisiod.store import events
+from avisiod.store.store import Store
 from tests.store.records import call, entry
 
-database = Database(Path(sys.argv[1]))
-number = 0
-while True:
-    name = f"call-{number // 3}"
-    state = ("dialled", "waiting", "connected")[number % 3]
-    with database.writing() as connection:
-        calls.save(connection, call(state, of=name))
-        events.append(connection, entry(state, of=name))
-    print(number, flush=True)
-    number += 1
+path, die_in = sys.argv[1], int(sys.argv[2])
+append, appended = events.append, 0
+
+def append_or_die(*arguments):
+    global appended
+    append(*arguments)
+    appended += 1
+    if appended == die_in:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+events.append = append_or_die
+
+async def write():
+    store = Store(path, reactor)
+    await store.open()
+    number = 0
+    while True:
+        name = f"call-{number // 3}"
+        state = ("dialled", "waiting", "connected")[number % 3]
+        await store.save_call(call(state, of=name), entry(state, of=name))
+        print(number, flush=True)
+        number += 1
+
+reactor.callWhenRunning(lambda: Deferred.fromCoroutine(write()))
+reactor.run()
 """
 
 
-@pytest.mark.parametrize("kill_after", [1, 20, 61])
-def test_a_writer_killed_at_any_moment_leaves_state_and_journal_together(path: Path, kill_after: int) -> None:
-    command = [sys.executable, "-c", WRITER, str(path)]
+def write_until_killed(path: Path, after: int, die_in: int = 0) -> int:
+    """How many changes the store had confirmed when its process was killed."""
+    command = [sys.executable, "-c", WRITER, str(path), str(die_in)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as writer:
         assert writer.stdout is not None
-        told = [int(writer.stdout.readline()) for _ in range(kill_after)]
-        writer.send_signal(signal.SIGKILL)
-        told += [int(line) for line in writer.stdout.read().splitlines() if line.isdecimal()]
+        told = [writer.stdout.readline() for _ in range(after)]
+        if not die_in:
+            writer.send_signal(signal.SIGKILL)
+        told += writer.stdout.read().splitlines()
+    assert writer.returncode == -signal.SIGKILL
+    return sum(1 for line in told if line.strip().isdecimal())
+
+
+def states_and_journal(path: Path) -> tuple[dict[str, str], list[tuple[str, str]]]:
     database = Database(path)  # checks the file's integrity
     with database.reading() as connection:
-        states = connection.exec_driver_sql("SELECT id, state FROM calls ORDER BY id").all()
-        journal = connection.exec_driver_sql("SELECT call, event, id FROM events ORDER BY id").all()
+        states = {row.id: row.state for row in connection.exec_driver_sql("SELECT id, state FROM calls")}
+        journal = [(row.call, row.event) for row in connection.exec_driver_sql("SELECT * FROM events ORDER BY id")]
     database.close()
-    last = {row.call: row.event for row in journal}
-    assert dict(states) == last
-    assert len(journal) >= len(told)
-    assert told == list(range(len(told)))
+    return states, journal
+
+
+@pytest.mark.parametrize("after", [1, 30])
+def test_a_process_killed_at_any_moment_keeps_all_that_it_had_confirmed(path: Path, after: int) -> None:
+    confirmed = write_until_killed(path, after)
+    states, journal = states_and_journal(path)
+    assert len(journal) >= confirmed >= after
+    assert states == dict(journal)
+
+
+def test_a_process_killed_between_state_and_commit_leaves_neither_state_nor_event(path: Path) -> None:
+    assert write_until_killed(path, 4, die_in=5) == 4
+    states, journal = states_and_journal(path)
+    assert len(journal) == 4
+    assert states == dict(journal) == {"call-0": "connected", "call-1": "dialled"}
 
 
 @given(st.datetimes(timezones=st.timezones()))
