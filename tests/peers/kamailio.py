@@ -1,0 +1,178 @@
+"""The edge: a real Kamailio with our configuration, in a folder and on ports of its own."""
+
+import hashlib
+import re
+import socket
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from tests.peers.ports import free_port
+from tests.peers.processes import Process
+from tests.peers.waiting import wait_until
+
+CONFIGURATION = Path(__file__).resolve().parents[2] / "etc" / "kamailio"
+REALM = "avisio"
+
+
+def ha1(user: str, password: str) -> str:
+    """MD5 of user:realm:password (RFC 7616 section 3.4.2): what a phone's row keeps."""
+    return hashlib.md5(f"{user}:{REALM}:{password}".encode()).hexdigest()
+
+
+class Kamailio:
+    """Runs in the foreground until `stop`. Phones come from `phones` (user → password), or from `phones_db`.
+
+    `worker` is where avisiod's SIP worker listens; phones reach us at `address` over UDP and TCP on `port`, and with
+    `tls` on `tls_port`. `settings` replaces values of kamailio-local.cfg, such as EDGE_FLOOD.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        worker: tuple[str, int],
+        *,
+        phones: Mapping[str, str] | None = None,
+        phones_db: Path | None = None,
+        address: str = "127.0.0.1",
+        port: int = 0,
+        tls: bool = False,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.address = address
+        self.port = port or free_port()
+        self.inner_port, self.metrics_port = free_port(), free_port()
+        self.tls_port = free_port() if tls else 0
+        self.edge_db = folder / "edge.db"
+        self._process: Process | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        if phones_db is None:
+            phones_db = folder / "phones.db"
+            _make_phones(phones_db, phones or {})
+        with sqlite3.connect(self.edge_db) as database:
+            database.executescript((CONFIGURATION / "edge.sql").read_text())
+        database.close()
+        values = {
+            "EDGE_INNER_HOST": "127.0.0.1",
+            "EDGE_INNER_PORT": str(self.inner_port),
+            "EDGE_METRICS_PORT": str(self.metrics_port),
+            "EDGE_WORKER_HOST": worker[0],
+            "EDGE_WORKER_PORT": str(worker[1]),
+            "EDGE_PHONES_DB": str(phones_db),
+            "EDGE_DB": str(self.edge_db),
+            "EDGE_RUN": str(folder),
+            "EDGE_CHILDREN": "2",
+            "EDGE_FLOOD": "500",
+            **(settings or {}),
+        }
+        local = (CONFIGURATION / "kamailio-local.cfg").read_text()
+        for name, value in values.items():
+            local, found = re.subn(rf'(?m)^(#!substdef "!{name}!)[^!]*', rf"\g<1>{value}", local)
+            assert found == 1, name
+        listeners = [
+            f"listen=udp:{address}:{self.port}",
+            f"listen=tcp:{address}:{self.port}",
+            f"listen=udp:127.0.0.1:{self.inner_port}",
+            f"listen=tcp:127.0.0.1:{self.metrics_port}",
+        ]
+        if tls:
+            _make_certificate(folder)
+            for name, value in (("EDGE_CERTIFICATE", "edge.pem"), ("EDGE_PRIVATE_KEY", "edge.key")):
+                local = re.sub(rf'(?m)^(#!substdef "!{name}!)[^!]*', rf"\g<1>{folder / value}", local)
+            listeners += ["#!define WITH_TLS", f"listen=tls:{address}:{self.tls_port}", "enable_tls=yes"]
+        local = re.sub(r"(?m)^listen=.*\n", "", local)
+        (folder / "kamailio-local.cfg").write_text("\n".join(listeners) + "\n" + local)
+        (folder / "kamailio.cfg").write_text((CONFIGURATION / "kamailio.cfg").read_text())
+
+    @property
+    def edge(self) -> str:
+        """Where phones register, for BaresipPhone's `edge`."""
+        return f"{self.address}:{self.port}"
+
+    @property
+    def process(self) -> Process:
+        if self._process is None:
+            raise RuntimeError("Kamailio has not been started")
+        return self._process
+
+    def start(self) -> Self:
+        """Run it; returns when it answers OPTIONS."""
+        argv: list[str | Path] = ["kamailio", "-f", self.folder / "kamailio.cfg", "-DD", "-E", "-e"]
+        argv += ["-P", self.folder / "kamailio.pid", "-Y", self.folder, "-m", "64", "-M", "8"]
+        self._process = Process(argv, name="kamailio", log=self.folder / "kamailio.log")
+        wait_until(self.answers, 15, "Kamailio answers OPTIONS")
+        return self
+
+    def answers(self) -> bool:
+        """Whether it answers OPTIONS now."""
+        if self.process.returncode is not None:
+            self.process.wait_for_line("(?!)", 0)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.settimeout(0.3)
+            probe.connect((self.address, self.port))
+            here = "{}:{}".format(*probe.getsockname())
+            try:
+                probe.send(_options(here, self.edge))
+                return probe.recv(4096).startswith(b"SIP/2.0 200")
+            except OSError:
+                return False
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _options(here: str, edge: str) -> bytes:
+    lines = [
+        f"OPTIONS sip:{edge} SIP/2.0",
+        f"Via: SIP/2.0/UDP {here};branch=z9hG4bKprobe;rport",
+        "Max-Forwards: 70",
+        f"From: <sip:probe@{here}>;tag=1",
+        f"To: <sip:{edge}>",
+        f"Call-ID: probe@{here}",
+        "CSeq: 1 OPTIONS",
+        "Content-Length: 0",
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def _make_phones(path: Path, phones: Mapping[str, str]) -> None:
+    with sqlite3.connect(path) as database:
+        database.executescript(
+            "PRAGMA journal_mode = WAL;"
+            "CREATE TABLE phones (id TEXT PRIMARY KEY, ha1 TEXT NOT NULL, enabled INTEGER NOT NULL DEFAULT 1);"
+            "CREATE VIEW subscriber AS SELECT rowid AS id, phones.id AS username, 'avisio' AS domain,"
+            " '' AS password, ha1, '' AS ha1b FROM phones WHERE enabled;"
+        )
+        database.executemany(
+            "INSERT INTO phones (id, ha1) VALUES (?, ?)",
+            [(user, ha1(user, secret)) for user, secret in phones.items()],
+        )
+    database.close()
+
+
+def _make_certificate(folder: Path) -> None:
+    names = ["-subj", "/CN=edge", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", folder / "edge.key", "-out", folder / "edge.pem"]
+    argv: list[str | Path] = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        *names,
+        *files,
+    ]
+    with Process(argv, name="openssl") as process:
+        assert process.wait(30) == 0
