@@ -55,6 +55,8 @@ class Sip(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Addresses from which INVITE is accepted."""
     realm: str = "avisio"
     """Realm of the phones' digest (RFC 7616), the same as in the edge's settings; HA1 values are bound to it."""
+    edge_database: str = "/var/lib/avisiod/edge.db"
+    """Where the edge keeps registrations; read only."""
     session_expires_s: Annotated[int, Meta(ge=90)] = 1800
     """Session timer (RFC 4028); we refresh ourselves."""
 

@@ -42,6 +42,7 @@ class FrontDesk:
         """Spend a code."""
         board = self._board
         result = board.invitations.redeem(code, link, address, board.clock.now())
+        board.observer.code_tried(result.answer.value)
         if result.answer is not Answer.RIGHT or result.call is None:
             return self._rejected(result)
         entry = board.entries.get(result.call)

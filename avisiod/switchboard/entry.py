@@ -41,8 +41,9 @@ class Entry:
         default_factory=collections.deque
     )
     busy: bool = False
+    sms_accepted_at: float | None = None
     code_accepted_at: float | None = None
-    """For the measure of how long joining takes."""
+    """Both for the measure of how long setting up takes."""
     seals: int = 0
     """Sealings under way; the entry is kept until they are done."""
 

@@ -12,7 +12,16 @@ class Observer(Protocol):
         """A call is now in `call.state`; `before` is None for a new one."""
 
     def stage(self, name: str, seconds: float) -> None:
-        """A stage of setting up took so long: `sms` (dialled to SMS accepted), `join` (code to connected)."""
+        """A stage of setting up took so long.
+
+        `sms`: dialled to SMS accepted; `code`: until the code was typed; `join`: until connected.
+        """
+
+    def code_tried(self, answer: str) -> None:
+        """A code was typed; `answer` is a value of calls.invitation.Answer."""
+
+    def forgotten(self, call: Call) -> None:
+        """A call is over, closed and sealed."""
 
 
 class Nobody:
@@ -22,4 +31,10 @@ class Nobody:
         """Ignore it."""
 
     def stage(self, name: str, seconds: float) -> None:
+        """Ignore it."""
+
+    def code_tried(self, answer: str) -> None:
+        """Ignore it."""
+
+    def forgotten(self, call: Call) -> None:
         """Ignore it."""

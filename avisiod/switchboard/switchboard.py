@@ -288,8 +288,12 @@ class Switchboard:
         self._schedule(entry)
 
     def _note_times(self, entry: Entry, before: Call, event: ev.Event) -> None:
+        if isinstance(event, ev.SmsAccepted):
+            entry.sms_accepted_at = event.at
         if isinstance(event, ev.CodeAccepted):
             entry.code_accepted_at = event.at
+            if entry.sms_accepted_at is not None:
+                self.observer.stage("code", event.at - entry.sms_accepted_at)
         if entry.connected_utc is None and entry.call.connected_at is not None:
             entry.connected_utc = self.clock.utc()
         if before.state is not State.ENDED and entry.call.state is State.ENDED:
@@ -328,7 +332,8 @@ class Switchboard:
 
     def forget(self, entry: Entry) -> None:
         """The call is over, closed and sealed."""
-        self.entries.pop(entry.call.id, None)
+        if self.entries.pop(entry.call.id, None) is not None:
+            self.observer.forgotten(entry.call)
         if entry.sip_call is not None:
             self._by_sip.pop(entry.sip_call, None)
         if not self.entries:

@@ -132,7 +132,7 @@ class Stage:
         portal = free_port()
         settings: dict[str, dict[str, Any]] = {
             "site": {"name": "Centre pénitentiaire de la démonstration"},
-            "sip": {"port": free_port()},
+            "sip": {"port": free_port(), "edge_database": str(self.folder / "kamailio" / "edge.db")},
             "media": {"workers": 1, "phone_ports": list(free_range(200)), "outside_ports": list(free_range(100))},
             "recordings": {"folder": str(state / "recordings"), "keep_free_bytes": 50_000_000},
             "portal": {

@@ -1,0 +1,299 @@
+"""The daemon: makes the rooms, joins them, starts them in order, stops them in order."""
+
+import asyncio
+import logging
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.threads import deferToThread
+
+from avisiod import log
+from avisiod.calls.invitation import LINK_LENGTH, Invitations
+from avisiod.calls.reasons import EndReason
+from avisiod.calls.throttle import Throttle
+from avisiod.clock import SystemClock, Timer
+from avisiod.config import Config, IceServer
+from avisiod.devices import code_sms
+from avisiod.devices.modem import Modem
+from avisiod.devices.outbox import Outbox
+from avisiod.gateway import sealing
+from avisiod.gateway.manifest import decode
+from avisiod.gateway.media_gateway import MediaGateway
+from avisiod.gateway.registrations import EdgeUnreadable, current_registrations
+from avisiod.gateway.sip_gateway import SipGateway
+from avisiod.log import FirstThenDebug
+from avisiod.ports import Recording, StoreUnavailable
+from avisiod.sdnotify import Notifier
+from avisiod.store import inventory
+from avisiod.store.store import Store
+from avisiod.switchboard.actions import Actions
+from avisiod.switchboard.desk import FrontDesk
+from avisiod.switchboard.switchboard import Switchboard
+from avisiod.switchboard.switchboard import run as run_coroutine
+from avisiod.telemetry import Telemetry
+from avisiod.web.charter import CharterUnreadable
+from avisiod.web.portal import PortalCannotStart, RelativesPortal
+from avisiod.web.tls import CertificateUnusable
+
+logger = logging.getLogger(__name__)
+reactor: Any = _reactor
+
+STOP_WITHIN_S = 25.0
+"""Both sides hear the farewell, recordings are sealed; what takes longer is cut."""
+WORKERS_STOP_WITHIN_S = 5.0
+WATCH_EVERY_S = 5.0
+RECENT_DAYS = 3
+"""Folders of recordings that a start looks through for what the store does not know yet."""
+
+
+EXPECTED = (
+    StoreUnavailable,
+    inventory.InventoryError,
+    PortalCannotStart,
+    CharterUnreadable,
+    CertificateUnusable,
+    CannotListenError,
+    OSError,
+    ValueError,
+)
+"""What may be in the way of a start, told in a sentence; anything else is told with its traceback."""
+
+
+class CannotStart(OSError):
+    """The daemon cannot run; the text says what is in the way and what to do."""
+
+
+class Daemon:
+    """All rooms of one box."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.clock = SystemClock(asyncio.get_event_loop())
+        self.store = Store(config.store.path, reactor)
+        self.telemetry = Telemetry(reactor, config, self.clock)
+        self.notifier = Notifier(self.clock)
+        invitations = Invitations(code_key(Path(config.store.code_key_file)), Throttle())
+        self.board = Switchboard(config, self.clock, self.store, invitations, self.telemetry)
+        self.sip = SipGateway(reactor, self.clock, config.sip, config.log.level)
+        self.media = MediaGateway(reactor, self.clock, config)
+        self.sip.listener = self.media.listener = self.board
+        self.modem = Modem(config.modem, self.clock, reactor, changed=self.telemetry.modem_changed)
+        self.outbox = Outbox([self.modem] if config.modem.device else [], self.clock)
+        folder = Path(config.modem.texts_folder) if config.modem.texts_folder else None
+        self.board.actions = Actions(self.board, config, self.sip, self.media, self.outbox, code_sms.load(folder))
+        self.board.room_on_disk = self.room_on_disk
+        self.board.on_stats = self.telemetry.stats
+        self.desk = FrontDesk(self.board, [(server, ice_secret(server)) for server in config.media.ice_servers])
+        self.portal = RelativesPortal(config, self.desk, self.clock)
+        self._watch: Timer | None = None
+        self._phones = 0
+        self._free_bytes: int | None = None
+        self._edge_trouble = FirstThenDebug(logger)
+
+    async def start(self) -> None:
+        """Start everything, READY last. CannotStart, or the room's own error, when something is in the way."""
+        config = self.config
+        await deferToThread(Path(config.recordings.folder).mkdir, parents=True, exist_ok=True)
+        await self.store.open()
+        await self._load_inventory()
+        await self._recover()
+        await self.media.start()
+        await self.sip.start()
+        if config.modem.device:
+            self.modem.start()
+        else:
+            logger.warning("modem.device is empty: no SMS can be sent, so every call will be refused")
+        self.portal.start()
+        self.telemetry.start()
+        self.notifier.ready()
+        self.notifier.feed_while(self.healthy)
+        await self._look_around()
+        self._look()
+        logger.info("ready: portal on %s port %s", config.portal.address, config.portal.port)
+
+    async def stop(self) -> None:
+        """Refuse new calls, end the running ones with a word to both sides, seal, close."""
+        self.notifier.stopping()
+        if self._watch is not None:
+            self._watch.cancel()
+        await self._within(WORKERS_STOP_WITHIN_S, self.sip.drain(), "draining the SIP worker")
+        await self._within(STOP_WITHIN_S, self.board.stop(), "ending the calls")
+        await self._within(WORKERS_STOP_WITHIN_S, self.portal.stop(), "stopping the portal")
+        self.modem.stop()
+        for worker in (self.sip.worker, *self.media.workers):
+            if not await self._within(WORKERS_STOP_WITHIN_S, worker.stop(), f"stopping {worker.name}"):
+                worker.kill("it did not end by itself")
+        await self._within(WORKERS_STOP_WITHIN_S, self.telemetry.stop(), "stopping the metrics")
+        await self.store.close()
+        logger.info("stopped")
+
+    async def _within(self, seconds: float, work: Awaitable[Any], what: str) -> bool:
+        """Wait for `work`, but not longer; False when it took too long or failed."""
+        waiting = Deferred.fromCoroutine(_await(work))
+        timer = self.clock.call_at(self.clock.now() + seconds, waiting.cancel)
+        try:
+            await waiting
+        except CancelledError:
+            logger.warning("%s took longer than %.0f s", what, seconds)
+            return False
+        except Exception as error:  # noqa: BLE001 - stopping goes on whatever fails
+            logger.warning("%s failed: %s", what, error)
+            return False
+        finally:
+            timer.cancel()
+        return True
+
+    async def _load_inventory(self) -> None:
+        listed = await deferToThread(
+            inventory.load,
+            self.config.store.inventory_file,
+            region=self.config.site.region,
+            language=self.config.site.language,
+        )
+        await self.store.sync_inventory(listed.phones, listed.contacts)
+        self._phones = len(listed.phones)
+        logger.info("inventory: %d phones, %d contacts", len(listed.phones), len(listed.contacts))
+
+    async def _recover(self) -> None:
+        """End what an earlier run left open, seal what it left unsealed."""
+        ended = await self.store.end_open_calls(EndReason.SERVICE_RESTARTED, self.clock.utc(), self.clock.now())
+        if ended:
+            logger.warning("%d calls were open when the service stopped; they ended as service_restarted", len(ended))
+        for recording in await deferToThread(recordings_left, Path(self.config.recordings.folder)):
+            try:
+                if await self.store.recording(recording.call) is None:
+                    await self.store.save_recording(recording)
+            except StoreUnavailable as error:
+                logger.warning("a recording of an earlier run is not in the store: %s", error)
+
+    def room_on_disk(self) -> bool:
+        """Whether a recording may be begun, as of the last look: the disk is never asked on the loop's time."""
+        return self._free_bytes is not None and self._free_bytes > self.config.recordings.keep_free_bytes
+
+    def healthy(self) -> bool:
+        """What the watchdog is fed for: workers serve, the store writes."""
+        return self.sip.worker.up and self.media.ready and self.store.healthy
+
+    def _look(self) -> None:
+        """Every few seconds: what nobody reports by itself."""
+        now = self.clock.now()
+        run_coroutine(self._look_around())
+        self._watch = self.clock.call_at(now + WATCH_EVERY_S, self._look)
+
+    async def _look_around(self) -> None:
+        self._free_bytes = await deferToThread(free_bytes, self.config.recordings.folder)
+        try:
+            edge = Path(self.config.sip.edge_database)
+            registered: int | None = len(await current_registrations(edge, self.clock.utc()))
+        except EdgeUnreadable as error:
+            self._edge_trouble.failed("%s", error)
+            registered = None
+        else:
+            self._edge_trouble.recovered("the edge's registrations are readable again")
+        workers = (self.sip.worker, *self.media.workers)
+        self.telemetry.looked(
+            workers,
+            store_up=self.store.healthy,
+            registered=registered,
+            phones=self._phones,
+            free_bytes=self._free_bytes,
+            room_on_disk=self.room_on_disk(),
+        )
+        self.notifier.status(f"{len(self.board.entries)} of {self.config.calls.capacity} calls")
+
+
+def free_bytes(folder: str) -> int | None:
+    """Free space where recordings are written; None where that cannot be told. Blocks."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
+def recordings_left(folder: Path) -> list[Recording]:
+    """Seal what an earlier run left unsealed; every recording of the last days, for the store to compare. Blocks."""
+    sealing.seal_truncated(folder, EndReason.SERVICE_RESTARTED.value)
+    newest = sorted(folder.glob("*/*/*"))[-RECENT_DAYS:]
+    found = []
+    for path in (path for day in newest for path in day.glob("*.mkv.json")):
+        try:
+            found.append(decode(path.read_bytes()).recording(path.parent))
+        except (OSError, ValueError) as error:
+            logger.warning("the manifest %s cannot be used and was left as it is: %s", path, error)
+    return found
+
+
+async def _await(work: Awaitable[Any]) -> Any:
+    return await work
+
+
+def code_key(path: Path) -> bytes:
+    """The key of the codes' hashes; made at the first start, readable by its owner only. CannotStart if it is not."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise CannotStart(f"{path} is readable by others: chmod 600 {path}") from None
+        key = path.read_bytes()
+        if len(key) < 32:
+            raise CannotStart(f"{path} is too short to be a key: delete it, a new one is made") from None
+        return key
+    except OSError as error:
+        raise CannotStart(f"{path} cannot be made: {error.strerror}") from None
+    with os.fdopen(descriptor, "wb") as file:
+        key = secrets.token_bytes(32)
+        file.write(key)
+        file.flush()
+        os.fsync(descriptor)
+    return key
+
+
+def code_texts(config: Config) -> code_sms.CodeTexts:
+    """The texts of the code SMS, tried once with the portal's address: ValueError where no text of it fits."""
+    texts = code_sms.load(Path(config.modem.texts_folder) if config.modem.texts_folder else None)
+    texts.render(
+        config.site.language,
+        code="000000",
+        portal_url=f"{config.portal.public_url.rstrip('/')}/{'x' * LINK_LENGTH}",
+        name=config.portal.name,
+        valid_s=config.calls.code_valid_s,
+    )
+    return texts
+
+
+def ice_secret(server: IceServer) -> bytes:
+    """The secret that coturn shares with us; empty where none is configured."""
+    return Path(server.secret_file).read_bytes().strip() if server.secret_file else b""
+
+
+def run(config: Config) -> int:
+    """Run until SIGTERM or SIGINT; the exit status."""
+    log.setup(config.log.level)
+    status = 0
+
+    async def live() -> None:
+        nonlocal status
+        try:
+            daemon = Daemon(config)
+            # Before the start: whatever runs by the time that a start fails is stopped in order, too.
+            reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(daemon.stop()))
+            await daemon.start()
+        except Exception as error:
+            status = 1
+            expected = isinstance(error, EXPECTED)
+            logger.critical("avisiod cannot start: %s", error, exc_info=not expected)
+            if reactor.running:
+                reactor.stop()
+
+    reactor.callWhenRunning(lambda: run_coroutine(live()))
+    # Twisted's own handlers: SIGTERM and SIGINT run the trigger above, SIGCHLD tells of workers that ended.
+    reactor.run()
+    return status

@@ -1,0 +1,115 @@
+"""What happens, told to the metrics: the one place that knows both the rooms and their figures."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from avisiod import metrics_page
+from avisiod.calls.call import Call, State
+from avisiod.clock import Clock
+from avisiod.config import Config
+from avisiod.devices.modem_state import ModemState
+from avisiod.gateway.stats import CallStats
+from avisiod.gateway.supervisor import Worker
+from avisiod.metrics import WORKER_KINDS, Metrics, watch_loop
+
+
+class Telemetry:
+    """Implements switchboard.observer.Observer; also hears modem, workers, disk and registrations."""
+
+    def __init__(self, reactor: Any, config: Config, clock: Clock) -> None:
+        self.metrics = Metrics()
+        self.metrics.capacity(config.calls.capacity)
+        self._reactor = reactor
+        self._config = config
+        self._clock = clock
+        self._stop_watching: Callable[[], None] = lambda: None
+        self._modem = ModemState()
+        self._restarts: dict[str, int] = {}
+        self._listening: Any = None
+        self.problems: list[str] = []
+        """What /health tells: sentences for the technician; empty when all is well."""
+
+    def start(self) -> None:
+        """Serve /metrics and /health. CannotListenError where the port is taken."""
+        self._listening = metrics_page.listen(
+            self._reactor, self._config.metrics, self.metrics.registry, lambda: self.problems
+        )
+        self._stop_watching = watch_loop(self._clock, self.metrics)
+
+    async def stop(self) -> None:
+        """Serve no more."""
+        self._stop_watching()
+        if self._listening is not None:
+            await self._listening.stopListening()
+
+    def moved(self, before: State | None, call: Call) -> None:
+        """A call's state changed."""
+        self.metrics.call_moved(before, call.state)
+        if call.state is State.ENDED and call.reason is not None:
+            self.metrics.call_ended(call.reason, call.connected_s)
+
+    def stage(self, name: str, seconds: float) -> None:
+        """A stage of setting up is done."""
+        self.metrics.stage(name, seconds)
+
+    def code_tried(self, answer: str) -> None:
+        """A code was typed."""
+        self.metrics.code_tried(answer)
+
+    def forgotten(self, call: Call) -> None:
+        """A call is closed; no more counters of it come."""
+        self.metrics.media.forget(call.id)
+
+    def stats(self, stats: CallStats) -> None:
+        """A call's counters."""
+        self.metrics.media.stats(stats)
+
+    def modem_changed(self, state: ModemState) -> None:
+        """The modem's state; what was sent since the last one is counted."""
+        before, self._modem = self._modem, state
+        self.metrics.world.modem(usable=state.usable, signal_dbm=state.signal_dbm)
+        for _ in range(state.sent - before.sent):
+            self.metrics.world.sms_sent(state.last_latency_s or 0.0)
+        for _ in range(state.failed - before.failed):
+            self.metrics.world.sms_failed()
+
+    def looked(
+        self,
+        workers: Sequence[Worker],
+        *,
+        store_up: bool,
+        registered: int | None,
+        phones: int,
+        free_bytes: int | None,
+        room_on_disk: bool,
+    ) -> None:
+        """Every few seconds: what nobody reports by itself. None: it could not be found out."""
+        world = self.metrics.world
+        self.metrics.store_up(up=store_up)
+        problems = []
+        up = {}
+        for kind in WORKER_KINDS:
+            of_kind = [worker for worker in workers if worker.name == f"{kind}_worker"]
+            up[kind] = sum(worker.up for worker in of_kind)
+            restarts = sum(worker.restarts for worker in of_kind)
+            for _ in range(restarts - self._restarts.get(kind, 0)):
+                world.worker_restarted(kind)
+            self._restarts[kind] = restarts
+            if not all(worker.up for worker in of_kind):
+                problems.append(f"a {kind} worker is down; it is started again by itself, the journal says why")
+        world.workers_up(up)
+        if free_bytes is None:
+            problems.append("the recordings' folder cannot be read: recorded calls are refused")
+        else:
+            world.disk_free(free_bytes)
+        if free_bytes is not None and not room_on_disk:
+            problems.append("the disk of the recordings is full: recorded calls are refused; free some space")
+        if not store_up:
+            problems.append("the database takes no writes: calls are refused; the journal says why")
+        if self._config.modem.device and not self._modem.usable:
+            problems.append("the modem cannot send: calls end for want of an SMS; see modem messages in the journal")
+        if registered is None:
+            problems.append("the edge's registrations cannot be read: is Kamailio running?")
+        else:
+            world.phones(registered=registered, listed=phones)
+        self.problems = problems
