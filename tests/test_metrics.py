@@ -3,6 +3,8 @@
 import itertools
 import json
 import re
+import runpy
+from pathlib import Path
 
 import pytest
 import pytest_twisted
@@ -221,3 +223,10 @@ async def test_a_health_check_that_fails_is_no_good_health() -> None:
         assert "123456" not in text
     finally:
         await port.stopListening()
+
+
+def test_the_reference_is_current() -> None:
+    root = Path(__file__).resolve().parent.parent
+    rendered = runpy.run_path(str(root / "scripts" / "metrics_docs.py"))["render"]()
+    written = (root / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert written == rendered, "docs/metrics.md is out of date: run scripts/metrics_docs.py"
