@@ -28,7 +28,18 @@ class SideListener(Protocol):
 class Side:
     """The listener of one leg; a leg that was replaced is not heard any more, because its side is let go."""
 
-    __slots__ = ("_event_type", "_extra", "_flow", "_let_go", "_listener", "_paths", "_waiting", "name", "session")
+    __slots__ = (
+        "_event_type",
+        "_extra",
+        "_flow",
+        "_let_go",
+        "_listener",
+        "_paths",
+        "_waiting",
+        "connected",
+        "name",
+        "session",
+    )
 
     def __init__(self, name: str, session: str, listener: SideListener, extra: dict[str, str]) -> None:
         self.name = name
@@ -41,6 +52,8 @@ class Side:
         self._waiting = True
         self._event_type = NO_EVENT
         self._let_go = False
+        self.connected = False
+        """Whether the leg may send."""
 
     def follow(self, lines: dict[Kind, MediaLine], paths: dict[Kind, Path]) -> None:
         """What was agreed, and where each kind goes; a leg that flows goes on flowing."""
@@ -88,6 +101,8 @@ class Side:
 
     def state(self, leg: Leg, state: str) -> None:  # noqa: ARG002 - as above
         """See LegListener. What flowed once is told as `flowing` again when silence ends."""
+        if state == "connected":
+            self.connected = True
         if self._let_go or (state == "flowing" and not self._flow.flows):
             return
         self._listener.leg_is(self, state)

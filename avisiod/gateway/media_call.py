@@ -215,7 +215,7 @@ class MediaCall:
                 raise
             for sentence in agreement.refused:
                 log.info("not taken of the page's offer: %s", sentence, extra=self._extra)
-            self._follow_outside(leg, side, agreement)
+            self._follow_outside(phone, leg, side, agreement)
             return agreement.answer
 
     def _agree(self, phone: PhoneLeg, offer: str, own: IceDtls) -> BrowserAgreement:
@@ -229,21 +229,26 @@ class MediaCall:
             candidates=[f"candidate:{each}" for each in own.candidates],
             ssrcs=self._outside_ssrcs,
         )
-        audio, video = phone.media.get(Kind.AUDIO), phone.media.get(Kind.VIDEO)
+        audio = phone.media.get(Kind.AUDIO)
         return sdp_browser.answer(
-            offer,
-            phone.lines,
-            announced,
-            audio.packet_time_ms if audio else 20,
-            (video.bandwidth_kbps or VIDEO_KBPS) if video else 0,
+            offer, phone.lines, announced, audio.packet_time_ms if audio else 20, self._video_kbps(phone)
         )
 
-    def _follow_outside(self, leg: BrowserLeg, side: Side, agreement: BrowserAgreement) -> None:
+    @staticmethod
+    def _video_kbps(phone: PhoneLeg) -> int:
+        """What the phone takes at most; 0 where it has no video."""
+        video = phone.media.get(Kind.VIDEO)
+        return (video.bandwidth_kbps or VIDEO_KBPS) if video is not None else 0
+
+    def _follow_outside(self, phone: PhoneLeg, leg: BrowserLeg, side: Side, agreement: BrowserAgreement) -> None:
         lines = agreement.lines
         self._outward.receives(leg, lines, self._outside_ssrcs)
         feedback = LegFeedback(lambda: self.ask_picture("phone"))
         self._outside_feedback = feedback
-        self._inward.sends(lines, feedback.follow(leg, lines, self._outward.streams, time.monotonic()))
+        counts = feedback.follow(
+            leg, lines, self._outward.streams, time.monotonic(), bitrate=self._video_kbps(phone) * 1000
+        )
+        self._inward.sends(lines, counts)
         side.follow(lines, self._inward.paths)
         if self._recorder is not None:
             self._renumber(self._recorder, "outside", lines)
@@ -408,7 +413,9 @@ class MediaCall:
     def leg_is(self, side: Side, state: str) -> None:
         """See leg_side.SideListener."""
         if state == "connected":
-            side.look(time.monotonic())
+            feedback = self._outside_feedback
+            if feedback is not None and side is self._outside_side:
+                feedback.tick(time.monotonic(), self._phone_feedback)
             return
         self._tell(wire.LegChanged, leg=side.name, session=side.session, state=state, at=time.monotonic())
         if self._orphan and state != "flowing":
@@ -458,16 +465,25 @@ class MediaCall:
             return manifest
 
     def _tick(self) -> None:
-        now = time.monotonic()
+        self._tick_timer = self._loop.call_later(TICK_S, self._tick)
+        try:
+            self._look(time.monotonic())
+        except Exception:
+            log.exception("the call broke; it ends, others go on", extra=self._extra)
+            self._tick_timer.cancel()
+            self.leg_is(self._phone_side, "failed")
+
+    def _look(self, now: float) -> None:
+        """Time has passed."""
         self._phone_side.look(now)
         self._phone_feedback.tick(now, self._outside_feedback)
         if self._outside_side is not None and self._outside_feedback is not None:
-            self._outside_side.look(now)
             self._outside_feedback.tick(now, self._phone_feedback)
+            if self._outside_side.connected:
+                self._outside_side.look(now)
         if now >= self._stats_due:
             self._stats_due = now + STATS_EVERY_S
             self._tell(wire.Stats, stats=self._stats())
-        self._tick_timer = self._loop.call_later(TICK_S, self._tick)
 
     def _stats(self) -> bytes:
         stats = CallStats(

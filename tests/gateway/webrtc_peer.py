@@ -191,6 +191,7 @@ def sdp_offer(offer: IceDtls, *, video: bool = True) -> str:
             "a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
             "a=rtcp-fb:102 nack pli",
             "a=rtcp-fb:102 ccm fir",
+            "a=rtcp-fb:102 goog-remb",
         ]
     return "\r\n".join(lines) + "\r\n"
 

@@ -1,0 +1,149 @@
+"""What a leg hears of us beside the media, and what we make of what it says."""
+
+import pytest
+
+from avisiod.gateway import rtcp, rtp
+from avisiod.gateway.leg import Codec, Kind, MediaLine
+from avisiod.gateway.leg_feedback import FIRST_BITRATE, LegFeedback
+from avisiod.gateway.relay import OutStream
+from avisiod.gateway.reports import ntp
+
+AUDIO = MediaLine(kind=Kind.AUDIO, codec=Codec(name="PCMA", payload_type=8, clock_rate=8000))
+VIDEO = MediaLine(
+    kind=Kind.VIDEO, codec=Codec(name="H264", payload_type=99, clock_rate=90000), pli=True, fir=True, remb=True
+)
+LINES = {Kind.AUDIO: AUDIO, Kind.VIDEO: VIDEO}
+SOURCES = {Kind.AUDIO: 70, Kind.VIDEO: 90}
+
+
+class Leg:
+    dropped_strangers, dropped_invalid = 3, 4
+
+    def __init__(self):
+        self.sent: list[rtcp.Packet] = []
+
+    def send_rtcp(self, kind, packet):
+        self.sent += rtcp.parse(packet)
+
+    def all(self, kind):
+        return [each for each in self.sent if isinstance(each, kind)]
+
+
+class Peer:
+    """A leg with its feedback; `say` is RTCP of the peer, `send` RTP of the peer."""
+
+    def __init__(self, bitrate=0, ssrc=1000):
+        self.wishes, self.told = [], []
+        self.leg = Leg()
+        self.streams = {kind: OutStream(kind, line.codec.clock_rate, ssrc + n, 0, 5000)
+                        for n, (kind, line) in enumerate(LINES.items())}  # fmt: skip
+        for kind, stream in self.streams.items():
+            stream.translate(LINES[kind], LINES[kind])
+        self.feedback = LegFeedback(lambda: self.wishes.append(1))
+        self.counts = self.feedback.follow(self.leg, LINES, self.streams, 100.0, bitrate)
+
+    def say(self, *packets, kind=None, now=100.0):
+        self.feedback.heard(kind, rtcp.build(*packets), now, lambda *told: self.told.append(told))
+
+    def send(self, kind, sequence, timestamp, now, payload=b"x"):
+        packet = rtp.packet(
+            payload,
+            payload_type=LINES[kind].codec.payload_type,
+            sequence=sequence,
+            timestamp=timestamp,
+            ssrc=SOURCES[kind],
+        )
+        self.counts[kind](packet, now)
+        return packet
+
+
+def sender_report(kind, now, timestamp):
+    return rtcp.SenderReport(ssrc=SOURCES[kind], ntp=ntp(now), rtp=timestamp, packets=1, octets=1)
+
+
+def test_a_page_is_told_at_once_what_it_may_send_and_later_what_the_phone_takes():
+    page = Peer(bitrate=1_500_000)
+    page.feedback.tick(100.0, None)
+    page.feedback.tick(106.0, None)
+    first, later = page.leg.all(rtcp.Remb)
+    assert first.bitrate == pytest.approx(FIRST_BITRATE, rel=0.01)
+    assert later.bitrate == pytest.approx(1_500_000, rel=0.01)
+
+
+def test_a_phone_hears_nothing_of_remb():
+    phone = Peer()
+    phone.feedback.tick(101.0, None)
+    assert phone.leg.all(rtcp.Remb) == []
+    assert len(phone.leg.all(rtcp.ReceiverReport)) == 2
+
+
+@pytest.mark.parametrize(
+    "wish", [rtcp.PictureLoss(sender=1, media=1001), rtcp.FullIntraRequest(sender=1, entries=((1001, 1),))]
+)
+def test_a_wish_for_a_picture_is_passed_to_the_call(wish):
+    page = Peer()
+    page.say(rtcp.ReceiverReport(ssrc=1), wish)
+    assert page.wishes == [1]
+
+
+def test_a_keyframe_is_asked_for_until_it_comes():
+    page = Peer()
+    page.send(Kind.VIDEO, 1, 0, 100.0, b"\x41delta")
+    page.feedback.want_picture(100.0)
+    page.feedback.tick(100.6, None)
+    assert [each.media for each in page.leg.all(rtcp.PictureLoss)] == [90, 90]
+    page.send(Kind.VIDEO, 2, 3000, 100.7, b"\x65\x88key")
+    page.feedback.tick(101.2, None)
+    page.feedback.tick(101.8, None)
+    assert len(page.leg.all(rtcp.PictureLoss)) == 2
+    assert page.feedback.stats().pictures_asked == 2
+
+
+def test_lip_sync_of_the_sender_is_carried_over_to_our_own_reports():
+    """The picture needs 300 ms longer to us than the sound; the sender's reports tell, ours must repeat it."""
+    phone, page = Peer(), Peer(ssrc=2000)
+    stream = page.streams
+    for kind, delay, rate in ((Kind.AUDIO, 0.0, 8000), (Kind.VIDEO, 0.3, 90000)):
+        captured = 1_000_000 + round(1.0 * rate)
+        stream[kind].rewritten(phone.send(kind, 1, captured, 101.0 + delay), 101.0 + delay)
+        phone.say(sender_report(kind, 51.0, captured), kind=kind, now=101.0)
+    page.feedback.tick(102.0, phone.feedback)
+    reports = {each.ssrc: each for each in page.leg.all(rtcp.SenderReport)}
+    audio, video = reports[2000], reports[2001]
+    assert audio.ntp == video.ntp == ntp(102.0)
+    # 1 s after the capture of both, which are at 5000 in our streams
+    assert audio.rtp == pytest.approx(5000 + 8000, abs=1)
+    assert video.rtp == pytest.approx(5000 + 90000, abs=1)
+    assert [told[:3] for told in phone.told] == [(Kind.AUDIO, 51.0, 1_008_000), (Kind.VIDEO, 51.0, 1_090_000)]
+
+
+def test_our_own_clock_is_reported_while_we_speak_ourselves():
+    phone = Peer()
+    phone.streams[Kind.AUDIO].inserted(b"prompt", 0, False, 100.5)
+    phone.feedback.tick(101.0, Peer().feedback)
+    (report,) = phone.leg.all(rtcp.SenderReport)
+    assert report.rtp == 5000 + 4000
+
+
+def test_the_blocks_of_one_report_reach_both_streams():
+    page = Peer()
+    page.send(Kind.VIDEO, 1, 0, 100.0)
+    for kind in Kind:
+        page.streams[kind].inserted(b"x", 0, False, 100.0)
+    blocks = tuple(
+        rtcp.ReportBlock(
+            ssrc=ssrc, fraction_lost=0, lost=lost, highest_sequence=1, jitter=0, last_sr=0, delay_since_last_sr=0
+        )
+        for ssrc, lost in ((1000, 5), (1001, 6))
+    )
+    page.say(rtcp.SenderReport(ssrc=90, ntp=ntp(5.0), rtp=1, packets=1, octets=1, blocks=blocks))
+    stats = page.feedback.stats()
+    assert (stats.audio_sent.lost, stats.video_sent.lost) == (5, 6)
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\x80", b"\x80\xc8\x00\x09abcd", bytes(40)])
+def test_rtcp_that_is_none_is_counted_and_harms_nothing(garbage):
+    page = Peer()
+    page.feedback.heard(None, garbage, 100.0, lambda *_: None)
+    assert page.feedback.stats().dropped_invalid == 4 + 1
+    assert page.feedback.stats().dropped_strangers == 3
