@@ -172,29 +172,30 @@ class BrowserLeg:
             self._connection.release(self._media)
             self._look()
 
-    def _media(self, data: bytes) -> None:
-        """One SRTP or SRTCP packet of the validated peer: the hot path."""
+    def _media(self, data: bytes) -> bool:
+        """One SRTP or SRTCP packet of the validated peer: the hot path. Only a frame's packets come together."""
         receiver = self._receiver
         if receiver is None:
-            return
+            return False
         if len(data) < SHORTEST_BYTES:
             self._dropped_invalid += 1
-            return
+            return False
         if 191 < data[1] < 224:
             packet = receiver.rtcp(data)
             if packet is None:
                 self._dropped_invalid += 1
-                return
+                return False
             self._heard = now = time.monotonic()
             self._listener.rtcp(self, None, packet, now)
-            return
+            return True
         packet = receiver.rtp(data)
         kind = self._kinds[packet[1] & 0x7F] if packet is not None else None
         if packet is None or kind is None:
             self._dropped_invalid += 1
-            return
+            return False
         self._heard = now = time.monotonic()
         self._listener.rtp(self, kind, packet, now)
+        return kind is Kind.AUDIO or data[1] > 127
 
     def send_rtp(self, kind: Kind, packet: bytes | bytearray | memoryview) -> None:  # noqa: ARG002 - of Leg
         """Encrypt and send now; nothing happens before `connected` or after `close`."""
@@ -255,7 +256,7 @@ class BrowserLeg:
         self._state = "closed"
         self._stop_sending()
         self._receiver = None
-        self._connection.release(lambda _: None)
+        self._connection.release(lambda _: False)
         for task in [*self._adding, *([self._task] if self._task is not None else [])]:
             task.cancel()
         await self._dtls.stop()

@@ -18,6 +18,9 @@ RECEIVE_BUFFER_BYTES = 1 << 19
 class DatagramSocket(asyncio.DatagramTransport):
     """Hands every datagram to `received`; sends at once or drops, as the network itself would.
 
+    `received` may return True where it expects no other datagram to be waiting: one system call and one exception
+    less. A datagram that waits all the same is read in the next turn of the loop.
+
     Takes over `sock`, which is bound already, and closes it.
     """
 
@@ -27,7 +30,7 @@ class DatagramSocket(asyncio.DatagramTransport):
         self,
         loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
-        received: Callable[[bytes, Any], None],
+        received: Callable[[bytes, Any], object],
         lost: Callable[[Exception | None], None] = lambda _: None,
     ) -> None:
         super().__init__()
@@ -47,7 +50,8 @@ class DatagramSocket(asyncio.DatagramTransport):
         try:
             for _ in range(BATCH):
                 data, address = receive(DATAGRAM_BYTES)
-                received(data, address)
+                if received(data, address):
+                    return
         except OSError:
             # Nothing left; or an ICMP error of an earlier datagram (RFC 1122 4.1.3.3), which silence tells as well.
             return

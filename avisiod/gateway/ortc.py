@@ -14,7 +14,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from aioice import Candidate, Connection
 from aioice.candidate import candidate_foundation, candidate_priority
@@ -50,25 +50,29 @@ class GuardedProtocol(StunProtocol):
         self.valid: set[Address] = set()
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
-        """Sort one datagram."""
+        """Sort one datagram, from a transport that is not ours."""
+        self.sort(cast("bytes", data), addr)
+
+    def sort(self, data: bytes, addr: tuple[Any, ...]) -> bool:
+        """Sort one datagram; whether it was media after which no other datagram is expected at once."""
         if len(addr) > 2:
             addr = addr[:2]
         first = data[0] if data else 255
         if addr in self.valid:
-            if 127 < first < 192:  # type: ignore[operator]
-                self.receiver.media(data)  # type: ignore[arg-type]
-                return
-            if 19 < first < 64:  # type: ignore[operator]
-                self.receiver.handshake(data)  # type: ignore[arg-type]
-                return
-        if first > 3:  # type: ignore[operator]
+            if 127 < first < 192:
+                return self.receiver.media(data)
+            if 19 < first < 64:
+                self.receiver.handshake(data)
+                return False
+        if first > 3:
             self.receiver.dropped_strangers += 1
-            return
+            return False
         try:
             super().datagram_received(data, addr)
         except (ValueError, KeyError, IndexError, struct.error):
             # Attributes of the wrong length, or missing from a request that is otherwise good.
             self.receiver.dropped_invalid += 1
+        return False
 
 
 class IceConnection(Connection):
@@ -80,18 +84,20 @@ class IceConnection(Connection):
         self.dropped_invalid = 0
         self.heard = 0.0
         """When the peer's last authentic check came."""
-        self.media: Callable[[bytes], None] = self._hold
-        """Gets every datagram that looks like SRTP or SRTCP and comes from a validated pair."""
+        self.media: Callable[[bytes], bool] = self._hold
+        """Gets every datagram that looks like SRTP or SRTCP and comes from a validated pair; says whether no other is
+        expected at once."""
         self.send_now: Callable[[Any], None] | None = None
         """Sends to the nominated pair; None until there is one."""
         self._bind = bind
         self._announced = announced
         self._held: collections.deque[bytes] = collections.deque(maxlen=HELD_PACKETS)
 
-    def _hold(self, data: bytes) -> None:
+    def _hold(self, data: bytes) -> bool:
         self._held.append(data)
+        return False
 
-    def release(self, media: Callable[[bytes], None]) -> None:
+    def release(self, media: Callable[[bytes], bool]) -> None:
         """From now on, and for what was held: hand media to `media`."""
         self.media = media
         while self._held:
@@ -145,9 +151,7 @@ class IceConnection(Connection):
         What `bind` raises comes through.
         """
         protocol = GuardedProtocol(self)
-        transport = DatagramSocket(
-            asyncio.get_running_loop(), self._bind(), protocol.datagram_received, protocol.connection_lost
-        )
+        transport = DatagramSocket(asyncio.get_running_loop(), self._bind(), protocol.sort, protocol.connection_lost)
         protocol.connection_made(transport)
         self._protocols.append(protocol)
         host, port = transport.get_extra_info("sockname")[:2]

@@ -1,6 +1,7 @@
 """The browser leg against a real WebRTC peer."""
 
 import asyncio
+import random
 import socket
 
 import pytest
@@ -85,6 +86,35 @@ async def test_a_strangers_client_hello_hurts_neither_before_nor_after_the_real_
         await page.close()
         assert heard.states == ["connected"]
         assert heard.packets == []
+
+    await run(scenario())
+
+
+@pytest_twisted.ensureDeferred
+async def test_noise_of_a_stranger_hurts_nothing(monkeypatch):
+    async def scenario():
+        heard = Heard()
+        page, leg = Page(monkeypatch), BrowserLeg(heard, outside(), [], {})
+        answer = await joined(page, leg)
+        await until(lambda: heard.states == ["connected"])
+        there = ("127.0.0.1", _port(answer.candidates[0]))
+        stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        dice = random.Random(5)
+        attributes = (0x0006, 0x0008, 0x0024, 0x0025, 0x8029, 0x802A, 0x0020, 0x8028, 0x0009)
+        for n in range(300):
+            body = dice.choice(attributes).to_bytes(2, "big") + (n % 9).to_bytes(2, "big") + dice.randbytes(n % 9)
+            body += bytes(-len(body) % 4)
+            stun = dice.choice((1, 0x101, 0x111, 0x11)).to_bytes(2, "big") + len(body).to_bytes(2, "big")
+            stranger.sendto(stun + b"\x21\x12\xa4\x42" + dice.randbytes(12) + body, there)
+            stranger.sendto(dice.randbytes(dice.randrange(0, 1500)), there)
+            await asyncio.sleep(0)
+        await until(lambda: leg.dropped_strangers + leg.dropped_invalid > 400, "most were counted")
+        await page.send(rtp(8))
+        await until(lambda: heard.packets == [(Kind.AUDIO, rtp(8))])
+        stranger.close()
+        await leg.close()
+        await page.close()
+        assert heard.states == ["connected"]
 
     await run(scenario())
 

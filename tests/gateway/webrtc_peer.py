@@ -137,13 +137,14 @@ class Page:
         await self.ice.stop()
 
 
-async def joined(page: Page, leg: BrowserLeg) -> None:
-    """Carry offer and answer between the page and the leg, then let both connect."""
+async def joined(page: Page, leg: BrowserLeg) -> IceDtls:
+    """Carry offer and answer between the page and the leg, then let both connect; returns the answer."""
     offer = await page.offer()
     answer = await leg.gather()
     leg.start(offer, LINES)
     await page.ice_to(answer)
     await page.dtls_to(answer)
+    return answer
 
 
 def rtp(payload_type: int, sequence: int = 1, timestamp: int = 0, ssrc: int = 7, payload: bytes = b"sound") -> bytes:
