@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import StatementError
 from twisted.internet import defer, threads
 from twisted.internet.interfaces import IReactorFromThreads
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from avisiod.calls.ids import CallId, ContactId, Number, PhoneId
@@ -188,6 +189,21 @@ class Store:
     def recording(self, call: CallId) -> Deferred[Recording | None]:
         """A call's recording."""
         return self._read(lambda connection: recordings.get(connection, call))
+
+    def probe(self) -> Deferred[bool]:
+        """Write without changing anything, and tell whether that works; `healthy` follows.
+
+        For the time after a failure, in which no call is admitted and so nothing else would be written.
+        """
+
+        def touch(connection: Connection) -> None:
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
+
+        def cannot(failure: Failure) -> bool:
+            failure.trap(StoreUnavailable)
+            return False
+
+        return self._write(touch).addCallbacks(lambda _: True, cannot)
 
     def _write(self, work: Callable[[Connection], T]) -> Deferred[T]:
         database = self._database

@@ -237,11 +237,14 @@ async def test_a_locked_database_is_told_and_nothing_is_lost_silently(
             await store.save_call(call(), entry())
     assert not store.healthy
     assert await store.calls() == []
+    assert await store.probe() is False
     other.execute("ROLLBACK")
     other.close()
+    assert await store.probe() is True
+    assert store.healthy
     await store.save_call(call(), entry())
     assert store.healthy
-    assert [record.levelname for record in caplog.records] == ["WARNING", "DEBUG", "INFO"]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "DEBUG", "DEBUG", "INFO"]
     await store.close()
 
 
@@ -252,6 +255,7 @@ async def test_a_full_disk_is_told(store: Store) -> None:
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
 
     await store._write(limit)
+    assert await store.probe()
     with pytest.raises(StoreUnavailable, match="the disk is full: free space; nothing was changed"):
         await store.save_call(call(), entry(text="x" * 100_000))
     assert await store.call(CALL) is None
