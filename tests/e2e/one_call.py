@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from tests.e2e.stage import Stage
 from tests.peers import portal
 from tests.peers.baresip import BaresipPhone, Video
 from tests.peers.browser import Heard, Relative, Seen, Told
-from tests.peers.media import SILENCE_DBFS, Found, Sound
+from tests.peers.media import SILENCE_DBFS, Found, Sound, find_sound, read_wav
 from tests.peers.waiting import NotSeen, wait_until
 
 FRAMES = 75
@@ -18,6 +19,10 @@ FRAMES = 75
 LOUD_DBFS = -45.0
 """Speech is far above, comfort noise far below."""
 NO_VIDEO = Video(0, 0, 0, 0)
+PROMPTS = Path(__file__).resolve().parents[2] / "build" / "prompts" / "fr"
+WARNING_SLACK_S = 3.0
+ALIKE = 0.8
+"""Speech of somebody else stays below 0.6."""
 LAST_WORDS_S = 20.0
 """So long after the limit may the phone still hear that the call is over."""
 
@@ -40,6 +45,8 @@ class Call:
     page_heard: Heard | None = None
     page_level_dbfs: float = SILENCE_DBFS
     page_warnings: list[Told] = dataclasses.field(default_factory=list)
+    heard_before_s: float = 0.0
+    """What the phone had heard when the page was connected."""
     phone_warnings: list[Found] = dataclasses.field(default_factory=list)
     page_ending: str = ""
     pictures: list[Path] = dataclasses.field(default_factory=list)
@@ -77,6 +84,7 @@ def play(stage: Stage, limit_s: float, *, codec: str = "PCMA") -> Call:
     story.add("relative", "types the code and accepts the charter")
     wait_until(lambda: portal.is_connected(relative), 30, f"the page: connected ({relative.text()!r})")
     call.connected_at = story.add("page", "shows the call: connected")
+    call.heard_before_s = phone.heard().duration_s
     _talk(stage, call, phone, relative)
     _end(stage, call, phone, relative, limit_s)
     _aftermath(stage, call)
@@ -129,7 +137,25 @@ def _end(stage: Stage, call: Call, phone: BaresipPhone, relative: Relative, limi
         call.phone_closed_at = story.add("phone", f"call closed: {why or 'BYE'}")
     call.page_seen, call.page_heard = relative.seen(), relative.heard()
     call.phone_heard = phone.heard()
+    call.phone_warnings = _warnings_heard(call, limit_s, stage.settings["calls"]["warnings_s"])
+    for found in call.phone_warnings:
+        at = call.connected_at + found.at_s - call.heard_before_s
+        story.add("phone", f"plays the warning ({found.likeness:.2f} alike to the prompt)", at)
     call.pictures.append(relative.screenshot(stage.folder / "page-end.png"))
+
+
+def _warnings_heard(call: Call, limit_s: float, warnings_s: Sequence[float]) -> list[Found]:
+    """The spoken warnings, found again in what the phone decoded, each near its due moment."""
+    found = []
+    for left in warnings_s:
+        named = PROMPTS / f"warning_{left:g}.wav"
+        prompt = read_wav(named if named.exists() else PROMPTS / "warning.wav")
+        due = call.heard_before_s + limit_s - left
+        nearby = call.phone_heard.cut(due - WARNING_SLACK_S, due + prompt.duration_s + WARNING_SLACK_S)
+        place = find_sound(prompt, nearby)
+        if place.likeness > ALIKE:
+            found.append(place._replace(at_s=place.at_s + max(due - WARNING_SLACK_S, 0.0)))
+    return found
 
 
 def _is_warning(told: Told, since: float) -> bool:

@@ -33,6 +33,7 @@ from tests.peers.waiting import Feed
 
 Part = TypeVar("Part")
 
+ROOT = Path(__file__).resolve().parents[2]
 REALM = "avisio"
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
@@ -77,17 +78,19 @@ class Stage:
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         phones: Sequence[PhoneEntry] = (PhoneEntry(),),
         contacts: Sequence[ContactEntry] = (ContactEntry(),),
+        program: Sequence[str] = (sys.executable, "-m", "avisiod"),
         environment: Mapping[str, str] | None = None,
         story: Story | None = None,
     ) -> None:
-        """`environment` is added to that of the daemon."""
+        """`program` runs the daemon, ours or an installed one; `environment` is added to its own."""
         self.folder = folder.resolve()
         self.phones = {entry.user: entry for entry in phones}
         self.contacts = list(contacts)
         self.story = story or Story()
         self.sms: Feed[Received] = Feed("the modem")
         self.config_file = self.folder / "avisiod.yaml"
-        self._environment = dict(environment or {})
+        self._program = program
+        self._environment = {"PYTHONPATH": str(ROOT), **(environment or {})}
         self._settings = self._config(settings or {})
         self._closing = contextlib.ExitStack()
         self._chromium: Chromium | None = None
@@ -209,7 +212,7 @@ class Stage:
         """Run avisiod; also again, after `stop_daemon`."""
         self._notify = NotifySocket("avisiod")
         self._daemon = Process(
-            [sys.executable, "-m", "avisiod", "--config", self.config_file],
+            [*self._program, "--config", self.config_file],
             name="avisiod",
             env={**self._notify.environment, **self._environment},
             log=self.folder / "avisiod.log",

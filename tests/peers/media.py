@@ -24,6 +24,10 @@ class Sound(NamedTuple):
     def duration_s(self) -> float:
         return len(self.samples) / self.rate
 
+    def cut(self, start_s: float, end_s: float) -> "Sound":
+        """A stretch of it."""
+        return Sound(self.rate, self.samples[max(int(start_s * self.rate), 0) : max(int(end_s * self.rate), 0)])
+
     def level_dbfs(self, start_s: float = 0.0, end_s: float | None = None) -> float:
         """RMS over a stretch, 0 dBFS being a full-scale square wave; negative `start_s` counts from the end."""
         first = int(start_s * self.rate) + (len(self.samples) if start_s < 0 else 0)

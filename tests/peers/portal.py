@@ -76,3 +76,14 @@ def ending(relative: Relative) -> str:
             "document.body.dataset.step === 'end' ? document.getElementById('title-end').textContent : ''"
         )
     )
+
+
+def rejection(relative: Relative, timeout_ms: int = STEP_TIMEOUT_MS) -> str:
+    """The title of the message that says why the code opened nothing, once it is there."""
+
+    def title() -> str:
+        found = relative.page.locator("#join-error-title")
+        found.wait_for(timeout=timeout_ms)
+        return found.inner_text()
+
+    return relative.run(title)
