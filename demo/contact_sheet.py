@@ -1,14 +1,16 @@
 """A contact sheet of a recording: frames of both parties at the same moments, one row each."""
 
-import subprocess
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+import av
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from demo.recording_report import PARTIES, Report
+from demo.recording_report import PARTIES, Report, Track
 
-WIDTH, HEIGHT, GAP, HEAD = 240, 180, 10, 30
+FIELD = (240, 180)
+WIDTH, HEIGHT = FIELD
+GAP, HEAD = 10, 30
 FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
 TITLES = {"phone": "Cellule · cell", "outside": "Famille · family"}
 PAPER, INK, EMPTY = "#f5f3ee", "#222222", "#c9c5bb"
@@ -21,36 +23,45 @@ def contact_sheet(recording: Report, target: Path, count: int = 6) -> Path:
     row = HEAD + HEIGHT + GAP
     sheet = Image.new("RGB", (GAP + count * (WIDTH + GAP), len(PARTIES) * row + GAP), PAPER)
     draw = ImageDraw.Draw(sheet)
-    with tempfile.TemporaryDirectory() as folder:
-        for number, party in enumerate(PARTIES):
-            top = number * row
-            draw.text((GAP, top + 6), TITLES[party], font=title, fill=INK)
-            video = recording.track(party, "video")
-            for column, moment in enumerate(moments):
-                left = GAP + column * (WIDTH + GAP)
-                box = (left, top + HEAD)
-                frame = Path(folder) / f"{party}-{column}.png"
-                if (
-                    video
-                    and video.start_s <= moment <= video.end_s
-                    and _extract(recording.path, video.index, moment, frame)
-                ):
-                    sheet.paste(Image.open(frame), box)
-                else:
-                    draw.rectangle((*box, left + WIDTH, top + HEAD + HEIGHT), fill=EMPTY)
-                clock = f"{int(moment) // 60}:{moment % 60:04.1f}"
-                draw.text((left + WIDTH - draw.textlength(clock, small), top + 9), clock, font=small, fill=INK)
+    for number, party in enumerate(PARTIES):
+        top = number * row
+        draw.text((GAP, top + 6), TITLES[party], font=title, fill=INK)
+        video = recording.track(party, "video")
+        frames = pictures_at(recording.path, video, moments) if video else {}
+        for column, moment in enumerate(moments):
+            left = GAP + column * (WIDTH + GAP)
+            sheet.paste(frames.get(moment) or Image.new("RGB", FIELD, EMPTY), (left, top + HEAD))
+            clock = f"{int(moment) // 60}:{moment % 60:04.1f}"
+            draw.text((left + WIDTH - draw.textlength(clock, small), top + 9), clock, font=small, fill=INK)
     target.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(target)
     return target
 
 
-def _extract(path: Path, index: int, moment: float, target: Path) -> bool:
-    """Write the track's frame at `moment`, fitted into the field; False where there is none."""
-    fit = f"scale={WIDTH}:{HEIGHT}:force_original_aspect_ratio=decrease,pad={WIDTH}:{HEIGHT}:-1:-1"
-    subprocess.run(
-        ["ffmpeg", "-nostdin", "-loglevel", "error", "-ss", f"{moment:.3f}", "-i", path, "-map", f"0:{index}",
-         "-frames:v", "1", "-vf", fit, "-y", target],
-        check=False,
-    )  # fmt: skip
-    return target.exists()
+def pictures_at(path: Path, video: Track, moments: list[float]) -> dict[float, Image.Image]:
+    """What the track shows at each moment, fitted into a field; nothing for moments at which it had no picture.
+
+    Decodes from the beginning: seeking would go by another track's keyframes.
+    """
+    found: dict[float, Image.Image] = {}
+    shown: av.VideoFrame | None = None
+    with av.open(str(path)) as container:
+        for frame in _frames(container, video.index):
+            for moment in moments:
+                if shown is not None and moment not in found and frame.time > moment >= video.start_s:
+                    found[moment] = _fitted(shown)
+            shown = frame
+    for moment in moments:
+        if shown is not None and moment not in found and video.start_s <= moment <= video.end_s:
+            found[moment] = _fitted(shown)
+    return found
+
+
+def _frames(container: "av.container.InputContainer", index: int) -> Iterator[av.VideoFrame]:
+    for frame in container.decode(container.streams[index]):
+        if isinstance(frame, av.VideoFrame) and frame.time is not None:
+            yield frame
+
+
+def _fitted(frame: av.VideoFrame) -> Image.Image:
+    return ImageOps.pad(frame.to_image(), FIELD, color="black")

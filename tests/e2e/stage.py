@@ -29,7 +29,7 @@ from tests.peers.kamailio import Kamailio
 from tests.peers.modem import Received, SoftModem
 from tests.peers.ports import free_port, free_range
 from tests.peers.processes import Process
-from tests.peers.waiting import Feed
+from tests.peers.waiting import Feed, NotSeen
 
 Part = TypeVar("Part")
 
@@ -205,7 +205,7 @@ class Stage:
         )
 
     def _took(self, sms: Received) -> None:
-        self.story.add("modem", f"SMS to {sms.number}: {sms.text!r}")
+        self.story.add("modem", f"SMS to {sms.number}: {' ⏎ '.join(sms.text.splitlines())}")
         self.sms.add(sms)
 
     def start_daemon(self) -> None:
@@ -221,9 +221,9 @@ class Stage:
         self._daemon.lines.on_close(self._notify.close)
         try:
             self._notify.said.wait(lambda word: word == "READY=1", READY_TIMEOUT_S, "READY=1")
-        except AssertionError as error:
+        except NotSeen:
             lines = "\n    ".join(self._daemon.lines.items()[-30:])
-            raise AssertionError(f"avisiod did not become ready ({error}); it said:\n    {lines}") from None
+            raise NotSeen(f"avisiod did not become ready; it said:\n    {lines}") from None
         self.story.add("avisiod", "is ready")
 
     def stop_daemon(self) -> None:
