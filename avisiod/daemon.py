@@ -90,11 +90,13 @@ class Daemon:
         folder = Path(config.modem.texts_folder) if config.modem.texts_folder else None
         self.board.actions = Actions(self.board, config, self.sip, self.media, self.outbox, code_sms.load(folder))
         self.board.room_on_disk = self.room_on_disk
+        self.board.on_media_lost = lambda: run_coroutine(self._keep_what_is_left())
         self.board.on_stats = self.telemetry.stats
         self.desk = FrontDesk(self.board, [(server, ice_secret(server)) for server in config.media.ice_servers])
         self.portal = RelativesPortal(config, self.desk, self.clock)
         self._watch: Timer | None = None
         self._phones = 0
+        self._ready = False
         self._free_bytes: int | None = None
         self._edge_trouble = FirstThenDebug(logger)
 
@@ -113,6 +115,7 @@ class Daemon:
             logger.warning("modem.device is empty: no SMS can be sent, so every call will be refused")
         self.portal.start()
         self.telemetry.start()
+        self._ready = True
         self.notifier.ready()
         self.notifier.feed_while(self.healthy)
         await self._look_around()
@@ -167,12 +170,17 @@ class Daemon:
         ended = await self.store.end_open_calls(EndReason.SERVICE_RESTARTED, self.clock.utc(), self.clock.now())
         if ended:
             logger.warning("%d calls were open when the service stopped; they ended as service_restarted", len(ended))
-        for recording in await deferToThread(recordings_left, Path(self.config.recordings.folder)):
+        await self._keep_what_is_left()
+
+    async def _keep_what_is_left(self) -> None:
+        """Seal recordings whose worker is gone, and put into the store what it does not know yet."""
+        reason = EndReason.MEDIA_FAILED if self._ready else EndReason.SERVICE_RESTARTED
+        for recording in await deferToThread(recordings_left, Path(self.config.recordings.folder), reason):
             try:
                 if await self.store.recording(recording.call) is None:
                     await self.store.save_recording(recording)
             except StoreUnavailable as error:
-                logger.warning("a recording of an earlier run is not in the store: %s", error)
+                logger.warning("a recording on disk is not in the store: %s", error, extra={"call": recording.call})
 
     def room_on_disk(self) -> bool:
         """Whether a recording may be begun, as of the last look: the disk is never asked on the loop's time."""
@@ -218,9 +226,9 @@ def free_bytes(folder: str) -> int | None:
         return None
 
 
-def recordings_left(folder: Path) -> list[Recording]:
+def recordings_left(folder: Path, reason: EndReason) -> list[Recording]:
     """Seal what an earlier run left unsealed; every recording of the last days, for the store to compare. Blocks."""
-    sealing.seal_truncated(folder, EndReason.SERVICE_RESTARTED.value)
+    sealing.seal_truncated(folder, reason.value)
     newest = sorted(folder.glob("*/*/*"))[-RECENT_DAYS:]
     found = []
     for path in (path for day in newest for path in day.glob("*.mkv.json")):

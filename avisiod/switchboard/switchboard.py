@@ -52,6 +52,8 @@ class Switchboard:
         """Whether a recording may be begun; set by the daemon."""
         self.on_stats: Callable[[CallStats], None] = lambda _stats: None
         """Told of each call's counters; set by the daemon."""
+        self.on_media_lost: Callable[[], None] = lambda: None
+        """Told when a media worker ended and left recordings unsealed; set by the daemon."""
         self.actions: Actions | None = None
         self.config = config
         self.clock = clock
@@ -215,6 +217,8 @@ class Switchboard:
             if entry is not None:
                 entry.media_open = False
                 self.post(entry, ev.MediaLost(self.clock.now()))
+        if calls:
+            self.on_media_lost()
 
     # Staff and service.
 

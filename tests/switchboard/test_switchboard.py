@@ -1,0 +1,297 @@
+"""Events meet a call's state in order, are stored, and only then acted upon."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred, fail
+
+from avisiod.calls.call import State
+from avisiod.calls.reasons import EndReason
+from avisiod.gateway import wire
+from avisiod.ports import Joined, Rejected, SmsFailed, StoreUnavailable
+from tests.switchboard.scene import CHARTER, LIMIT_S, Page, Scene, eventually, make_scene
+
+HOME = "192.0.2.7"
+
+
+@pytest_twisted.async_yield_fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    scene = await make_scene(tmp_path)
+    yield scene
+    await scene.settled()
+    await scene.store.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_call_runs_from_dialling_to_its_limit_and_the_store_tells_the_story(scene: Scene) -> None:
+    entry, page, joined = await scene.connect()
+    call = entry.call
+    assert scene.media.last("bridge") == ("bridge", call.id, call.deadline)
+    assert joined.recorded
+    for seconds in (LIMIT_S - 120, 90):
+        scene.clock.advance(seconds)
+        await scene.settled()
+    assert [told for told in page.told if told[0] == "warning"] == [("warning", 120.0), ("warning", 30.0)]
+    assert scene.media.last("present")[2] == "warning_30"
+    scene.clock.advance(30)
+    await scene.reach(State.ENDED)
+    assert page.told[-1] == ("ended", EndReason.LIMIT_REACHED, LIMIT_S)
+    assert scene.media.last("present")[2] == "limit_reached"
+    assert "hang_up" not in scene.sip.names(), "the phone hears why before it is hung up"
+    scene.board.prompt_over(call.id, "limit_reached")
+    await eventually(lambda: not scene.board.entries, "the call is closed")
+    assert scene.sip.last("hang_up") == ("hang_up", "s1", 200, "limit_reached")
+    assert await scene.journal(entry) == [
+        "Granted",
+        "PhoneAnswered",
+        "SmsAccepted",
+        "LegFlowing",
+        "CodeAccepted",
+        "RecorderOpened",
+        "LegFlowing",
+        "WarningDue",
+        "WarningDue",
+        "DeadlineReached",
+        "FarewellOver",
+    ]
+    kept = await scene.store.call(call.id)
+    assert kept is not None
+    assert (kept.end_reason, kept.connected_s, kept.charged) == (EndReason.LIMIT_REACHED, LIMIT_S, True)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_command_is_let_out_only_after_its_event_is_stored(scene: Scene) -> None:
+    entry = await scene.wait_for_code()
+    held: Deferred[None] = Deferred()
+    store_call = scene.store.save_call
+    scene.store.save_call = lambda *_: held  # type: ignore[method-assign,assignment]
+    scene.board.sip_ended("s1", "phone", 200)
+    await eventually(lambda: entry.call.state is State.ENDED, "the table has advanced")
+    assert "close_call" not in scene.media.names()
+    scene.store.save_call = store_call  # type: ignore[method-assign]
+    held.callback(None)
+    await eventually(lambda: "close_call" in scene.media.names(), "the command came after")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_confidential_line_is_bridged_and_never_recorded(scene: Scene) -> None:
+    _, _, joined = await scene.connect(number="0639980002")
+    assert not joined.recorded
+    assert "bridge" in scene.media.names()
+    assert "open_recorder" not in scene.media.names()
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_bridge_without_a_recorder(scene: Scene) -> None:
+    scene.media.failing["open_recorder"] = wire.RecorderUnavailable("disk_full: no space left")
+    entry, page = await scene.wait_for_code(), Page()
+    await scene.desk.redeem(scene.route.code, "", HOME, CHARTER, page)
+    await eventually(lambda: entry.call.state is State.ENDED, "the call ended")
+    assert entry.call.reason is EndReason.DISK_FULL
+    assert "bridge" not in scene.media.names()
+
+
+@pytest.mark.parametrize(
+    ("dialled", "phone", "reason"),
+    [
+        ("0612345678", "cell1", EndReason.UNKNOWN_NUMBER),
+        ("12ab", "cell1", EndReason.NOT_A_NUMBER),
+        ("0639980003", "cell1", EndReason.UNKNOWN_NUMBER),
+        ("0639980001", "nobody", EndReason.UNKNOWN_PHONE),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_call_that_may_not_be_made_is_refused(
+    scene: Scene, dialled: str, phone: str, reason: EndReason
+) -> None:
+    entry = await scene.dial(dialled, phone)
+    await eventually(lambda: entry.call.reason is not None, "a reason")
+    assert entry.call.reason is reason
+    assert scene.route.sent == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_busy_phone_a_busy_contact_and_a_full_house_are_refused_and_the_running_call_goes_on(
+    scene: Scene,
+) -> None:
+    first, _, _ = await scene.connect()
+    same_phone = await scene.dial("0639980002", "cell1", "s2")
+    await eventually(lambda: same_phone.call.reason is EndReason.PHONE_BUSY, "phone busy")
+    same_contact = await scene.dial("0639980001", "cell2", "s3")
+    await eventually(lambda: same_contact.call.reason is EndReason.CONTACT_BUSY, "contact busy")
+    scene.board.sip_ended("s3", "phone", 200)
+    second = await scene.dial("0639980002", "cell2", "s4")
+    await eventually(lambda: second.call.state is State.WAITING, "the second call is served")
+    third = await scene.dial("0639980003", "cell3", "s5")
+    await eventually(lambda: third.call.reason is EndReason.UNKNOWN_PHONE, "an unknown phone")
+    assert first.call.state is State.CONNECTED
+
+
+@pytest_twisted.ensureDeferred
+async def test_when_no_sms_can_be_sent_the_phone_is_told_at_once(scene: Scene) -> None:
+    scene.route.failure = SmsFailed("no route is left")
+    entry = await scene.dial()
+    await eventually(lambda: entry.call.reason is EndReason.SMS_FAILED, "the reason")
+    await scene.settled()
+    assert scene.media.last("present")[2] == "sms_failed"
+
+
+@pytest_twisted.ensureDeferred
+async def test_hanging_up_stops_the_sms_and_voids_the_code(scene: Scene) -> None:
+    scene.route.pending = []
+    entry = await scene.dial()
+    await eventually(lambda: bool(scene.route.pending), "the SMS is under way")
+    scene.board.sip_ended("s1", "phone", 487)
+    await eventually(lambda: entry.call.state is State.ENDED, "the call ended")
+    await eventually(lambda: scene.route.pending[0].called, "the SMS was cancelled")
+    answer = await scene.desk.redeem(scene.route.code, "", HOME, CHARTER, Page())
+    assert answer == Rejected(why="expired")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_wrong_an_expired_and_a_used_code_open_nothing(scene: Scene) -> None:
+    entry = await scene.wait_for_code()
+    wrong = f"{(int(scene.route.code) + 1) % 1_000_000:06d}"
+    assert await scene.desk.redeem(wrong, scene.route.link, HOME, CHARTER, Page()) == Rejected(
+        why="wrong", tries_left=9
+    )
+    await scene.join(Page())
+    assert await scene.desk.redeem(scene.route.code, "", HOME, CHARTER, Page()) == Rejected(why="used")
+    scene.board.sip_ended("s1", "phone", 200)
+    await eventually(lambda: entry.call.state is State.ENDED, "ended")
+    second = await scene.wait_for_code(sip_call="s2")
+    scene.clock.advance(300)
+    await eventually(lambda: second.call.state is State.ENDED, "expired")
+    assert second.call.reason is EndReason.CODE_EXPIRED
+    assert await scene.desk.redeem(scene.route.code, "", HOME, CHARTER, Page()) == Rejected(why="expired")
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_acceptance_of_the_charter_is_kept_with_the_spent_code(scene: Scene) -> None:
+    entry, _, _ = await scene.connect()
+    kept = await scene.store.acceptances(entry.call.id)
+    assert [each.acceptance for each in kept] == [CHARTER]
+    invitation = await scene.store.invitation(entry.call.id)
+    assert invitation is not None
+    assert invitation.spent_utc is not None
+    assert scene.route.code not in invitation.hash
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_relative_who_was_lost_comes_back_with_the_token_on_another_page(scene: Scene) -> None:
+    entry, page, joined = await scene.connect()
+    scene.board.leg_changed(entry.call.id, "outside", joined.session, "silent", scene.clock.now())
+    await scene.reach(State.INTERRUPTED)
+    assert page.told[-1][:2] == ("state", "interrupted")
+    other = Page()
+    back = await scene.desk.resume(joined.token, HOME, other)
+    assert isinstance(back, Joined)
+    assert page.told[-1] == ("replaced",)
+    assert await scene.desk.offer(back.session, "sdp") == "page answer"
+    with pytest.raises(ValueError, match="no longer has a call"):
+        await scene.desk.offer(joined.session, "sdp")
+    scene.board.leg_changed(entry.call.id, "outside", back.session, "flowing", scene.clock.now())
+    await scene.reach(State.CONNECTED)
+    assert other.told[-1][:2] == ("state", "connected")
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_unknown_token_opens_nothing(scene: Scene) -> None:
+    await scene.connect()
+    assert await scene.desk.resume("guess", HOME, Page()) == Rejected(why="over")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_lost_media_worker_ends_its_calls_as_our_failure_uncharged(scene: Scene) -> None:
+    entry, page, _ = await scene.connect()
+    scene.clock.advance(60)
+    scene.board.media_lost([entry.call.id])
+    await eventually(lambda: not scene.board.entries, "closed")
+    kept = await scene.store.call(entry.call.id)
+    assert kept is not None
+    assert (kept.end_reason, kept.charged) == (EndReason.MEDIA_FAILED, False)
+    assert page.told[-1][:2] == ("ended", EndReason.MEDIA_FAILED)
+    assert scene.sip.last("hang_up")[1:] == ("s1", 500, "media_failed")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_call_that_cannot_be_stored_does_not_go_on(scene: Scene) -> None:
+    entry = await scene.wait_for_code()
+    scene.store.save_call = lambda *_: fail(StoreUnavailable("the disk is full"))  # type: ignore[method-assign]
+    await scene.desk.redeem(scene.route.code, "", HOME, CHARTER, Page())
+    await eventually(lambda: entry.call.state is State.ENDED, "ended")
+    assert entry.call.reason is EndReason.STORE_FAILED
+    assert "open_recorder" not in scene.media.names()
+    assert "bridge" not in scene.media.names()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (wire.OfferUnacceptable("line 3: no codec in common"), EndReason.OFFER_UNACCEPTABLE),
+        (wire.NoPorts("none left"), EndReason.NO_CAPACITY),
+        (wire.WorkerError("died"), EndReason.MEDIA_FAILED),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_an_offer_that_cannot_be_answered_gets_a_status_and_no_sms(
+    scene: Scene, error: Exception, reason: EndReason
+) -> None:
+    scene.media.failing["open_call"] = error
+    entry = await scene.dial()
+    await eventually(lambda: entry.call.state is State.ENDED, "ended")
+    assert entry.call.reason is reason
+    await eventually(lambda: "reject" in scene.sip.names(), "the INVITE got its status")
+    assert scene.sip.last("reject") == ("reject", "s1", reason.sip_status, reason.value)
+    assert scene.route.sent == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_new_offer_that_cannot_be_answered_leaves_the_call_as_it_was(scene: Scene) -> None:
+    entry, _, _ = await scene.connect()
+    scene.media.failing["update_phone_leg"] = wire.OfferUnacceptable("nonsense")
+    scene.board.reoffered("s1", "nonsense")
+    await eventually(lambda: "reject" in scene.sip.names(), "it was refused")
+    assert scene.sip.last("reject")[2] == 488
+    assert entry.call.state is State.CONNECTED
+
+
+@pytest_twisted.ensureDeferred
+async def test_stopping_ends_every_call_with_a_word_to_both_and_waits_for_their_seals(scene: Scene) -> None:
+    entry, page, _ = await scene.connect()
+    stopped = scene.board.stop()
+    await scene.settled()
+    assert page.told[-1][:2] == ("ended", EndReason.SERVICE_STOPPING)
+    assert scene.media.last("present")[2] == "service_stopping"
+    assert not stopped.called
+    scene.board.prompt_over(entry.call.id, "service_stopping")
+    await stopped
+    assert "seal_recording" in scene.media.names()
+    late = await scene.dial(sip_call="s9")
+    await eventually(lambda: late.call.reason is EndReason.SERVICE_STOPPING, "new calls are refused")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_full_disk_refuses_recorded_lines_and_lets_confidential_ones_through(scene: Scene) -> None:
+    scene.board.room_on_disk = lambda: False
+    recorded = await scene.dial()
+    await eventually(lambda: recorded.call.reason is EndReason.DISK_FULL, "refused")
+    scene.board.sip_ended("s1", "phone", 200)
+    await eventually(lambda: not scene.board.entries, "closed")
+    await scene.connect(number="0639980002", sip_call="s2")
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_log_line_and_no_journal_line_shows_a_number_or_a_code(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    entry, _, joined = await scene.connect()
+    scene.board.sip_ended("s1", "phone", 200)
+    await eventually(lambda: not scene.board.entries, "closed")
+    lines = await scene.store.journal(entry.call.id)
+    written = caplog.text + " ".join(f"{line.event} {line.details}" for line in lines)
+    for secret in (scene.route.code, scene.route.link, joined.token, "639980001"):
+        assert secret not in written
