@@ -68,12 +68,15 @@ class Pages:
         self._socket = socket
         self._static = {file.name: _static(file) for file in sorted(STATIC.iterdir()) if file.is_file()}
         self.version = _version(self._static)
-        self._documents = {
-            (each.language, path): self._render(each, path) for each in languages.all() for path in DOCUMENTS
-        }
+        self._documents = self._render_all()
         self._manifests = {each.language: self._manifest(each) for each in languages.all()}
         self._worker = self._service_worker()
         self.app = self._routes()
+
+    def show(self, charters: Charters) -> None:
+        """Show these charters from now on."""
+        self._charters = charters
+        self._documents = self._render_all()
 
     def _routes(self) -> Any:
         app = Klein()
@@ -148,6 +151,10 @@ class Pages:
         return _send(request, Body.of("text/plain; charset=utf-8", b"Page introuvable. Page not found.\n"))
 
     # Rendering.
+
+    def _render_all(self) -> dict[tuple[str, str], Body]:
+        every = self._languages.all()
+        return {(each.language, path): self._render(each, path) for each in every for path in DOCUMENTS}
 
     def _render(self, said: Texts, path: str) -> Body:
         charter = self._charters.shown_in(said.language)

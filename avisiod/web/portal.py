@@ -38,20 +38,28 @@ class RelativesPortal:
     def __init__(self, config: Config, desk: Desk, clock: Clock) -> None:
         portal = config.portal
         languages = texts.load(config.site.language)
-        charters = charter.load(portal.charter_folder, config.site.language)
+        self._language = config.site.language
+        self._charters = charter.load(portal.charter_folder, self._language)
         self._settings = portal
         self._listening: Any = None
 
         def converse(address: str, line: Line) -> Conversation:
             return Conversation(
-                desk=desk, charters=charters, languages=languages, address=address, line=line, now=clock.now
+                desk=desk,
+                charters=self._charters,
+                languages=languages,
+                address=address,
+                line=line,
+                now=clock.now,
             )
 
-        self._sockets = Sockets(
+        self.sockets = Sockets(
             public_url=portal.public_url, trusted=portal.trusted_proxies, clock=clock, converse=converse
         )
-        pages = Pages(config, charters, languages, WebSocketResource(self._sockets))
-        site: Any = Site(pages.app.resource(), requestFactory=request_class(portal.public_url), timeout=IDLE_HTTP_S)
+        self._pages = Pages(config, self._charters, languages, WebSocketResource(self.sockets))
+        site: Any = Site(
+            self._pages.app.resource(), requestFactory=request_class(portal.public_url), timeout=IDLE_HTTP_S
+        )
         site.displayTracebacks = False
         # An access log would keep every relative's address.
         site.log = lambda _: None
@@ -87,7 +95,15 @@ class RelativesPortal:
     @property
     def open_pages(self) -> int:
         """Pages connected now."""
-        return len(self._sockets.open)
+        return len(self.sockets.open)
+
+    def reload(self) -> None:
+        """Take up the site's charters anew; CharterUnreadable, and the former ones stay, when one is faulty.
+
+        Pages that are open go on with the charter that they show; a renewed certificate needs no reload.
+        """
+        self._charters = charter.load(self._settings.charter_folder, self._language)
+        self._pages.show(self._charters)
 
     async def stop(self) -> None:
         """Stop listening and say goodbye to every page; calls themselves are the switchboard's to end."""
@@ -96,7 +112,7 @@ class RelativesPortal:
             stopped = listening.stopListening()
             if isinstance(stopped, Deferred):
                 await stopped
-        self._sockets.close_all()
+        self.sockets.close_all()
 
 
 def make_portal(config: Config, desk: Desk, clock: Clock) -> RelativesPortal:

@@ -28,6 +28,11 @@ class Served:
     def url(self) -> str:
         return self.config.portal.public_url
 
+    def drop_pages(self) -> None:
+        """Cut every page's connection, as a network does."""
+        for page in tuple(self.portal.sockets.open):
+            page.dropConnection(abort=True)
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -45,13 +50,19 @@ def desk() -> FakeDesk:
     return FakeDesk()
 
 
-@pytest_twisted.async_yield_fixture
-async def served(desk: FakeDesk) -> AsyncIterator[Served]:
+def serve(desk: FakeDesk, **keys: object) -> Served:
+    """A started portal with these keys of its section."""
     # Imported late: it names the reactor, which pytest-twisted must choose first.
     from avisiod.web.portal import make_portal
 
-    config = configured(free_port())
+    config = configured(free_port(), **keys)
     portal = make_portal(config, desk, SystemClock(asyncio.get_event_loop()))
     portal.start()
-    yield Served(portal, desk, config)
-    await portal.stop()
+    return Served(portal, desk, config)
+
+
+@pytest_twisted.async_yield_fixture
+async def served(desk: FakeDesk) -> AsyncIterator[Served]:
+    served = serve(desk)
+    yield served
+    await served.portal.stop()

@@ -91,7 +91,12 @@ const heard = {
     if (back) end(page.rejections[message.why], []);
     else code.rejected(message);
   },
-  answer: (message) => call?.answer(message),
+  answer(message) {
+    call?.answer(message).catch(() => end({
+      title: _("Sound and picture could not start"),
+      advice: _("Load this page again: if the call is still there, you are back in it without a code."),
+    }, [], { keep: true }));
+  },
   state(message) {
     call?.state(message);
     if (message.state === "waiting") tryAgain();

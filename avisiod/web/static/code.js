@@ -61,6 +61,11 @@ export function setUpCode(join) {
     );
   }
 
+  const unreachable = () => ({
+    title: _("The service cannot be reached"),
+    advice: _("Check your internet connection, then try again. Your code was not used."),
+  });
+
   function lockOut(seconds) {
     let left = Math.ceil(seconds);
     busy(true, _("Wait {time}", { time: duration(left) }));
@@ -114,13 +119,13 @@ export function setUpCode(join) {
         element("charter").replaceWith(document.adoptNode(fresh.getElementById("charter")));
         say({ title: _("The charter has changed"), advice: _("Please read it again, then accept it. Your code is still valid.") }, "");
       } catch {
-        this.unreachable();
+        say(unreachable(), "");
       }
     },
 
+    /** The connection closed; it matters only while a code is looked at. */
     unreachable() {
-      if (button.getAttribute("aria-disabled") !== "true") return;
-      say({ title: _("The service cannot be reached"), advice: _("Check your internet connection, then try again. Your code was not used.") }, "");
+      if (button.getAttribute("aria-disabled") === "true") say(unreachable(), "");
     },
 
     failed(advice) {
