@@ -77,7 +77,7 @@ class Daemon:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.clock = SystemClock(asyncio.get_event_loop())
-        self.store = Store(config.store.path, reactor)
+        self.store = Store(config.store.path, reactor, config.sip.realm)
         self.telemetry = Telemetry(reactor, config, self.clock)
         self.notifier = Notifier(self.clock)
         invitations = Invitations(code_key(Path(config.store.code_key_file)), Throttle())
@@ -159,6 +159,7 @@ class Daemon:
             inventory.load,
             self.config.store.inventory_file,
             region=self.config.site.region,
+            realm=self.config.sip.realm,
             language=self.config.site.language,
         )
         await self.store.sync_inventory(listed.phones, listed.contacts)
@@ -187,8 +188,8 @@ class Daemon:
         return self._free_bytes is not None and self._free_bytes > self.config.recordings.keep_free_bytes
 
     def healthy(self) -> bool:
-        """What the watchdog is fed for: workers serve, the store writes."""
-        return self.sip.worker.up and self.media.ready and self.store.healthy
+        """What the watchdog is fed for: what a restart cures. A full disk it does not; /health tells of that."""
+        return self.sip.worker.up and self.media.ready
 
     def _look(self) -> None:
         """Every few seconds: what nobody reports by itself."""
@@ -198,6 +199,8 @@ class Daemon:
 
     async def _look_around(self) -> None:
         self._free_bytes = await deferToThread(free_bytes, self.config.recordings.folder)
+        if not self.store.healthy:
+            await self.store.probe()
         try:
             edge = Path(self.config.sip.edge_database)
             registered: int | None = len(await current_registrations(edge, self.clock.utc()))
