@@ -272,6 +272,8 @@ def main() -> None:
     reactor.adoptStreamConnection(wire.WORKER_FD, socket.AF_UNIX, factory)
     os.close(wire.WORKER_FD)
     reactor.run(installSignalHandlers=False)
+    logging.shutdown()
+    os._exit(0)  # every recording is sealed; a thread that still prepares prompts is not worth waiting for
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """A call inside a media worker: a plain phone, a real WebRTC peer, and control as a list of what it was told."""
 
 import asyncio
+import gc
 import itertools
+import os
 import time
+import weakref
 
 import msgspec
 import pytest
@@ -372,6 +375,32 @@ async def test_a_recorder_that_fails_stops_the_forwarding_at_once(monkeypatch, t
         assert scene.page.dtls.packets == []
         assert scene.events(wire.RecorderFailed) == [{"call": "c1", "why": "disk_full"}]
         await scene.close()
+
+    await run(scenario())
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_call_that_is_over_leaves_no_socket_no_task_and_no_memory(monkeypatch):
+    async def scenario():
+        def sockets():
+            return sum(os.readlink(each.path).startswith("socket:") for each in os.scandir("/proc/self/fd")
+                       if os.path.lexists(each.path))  # fmt: skip
+
+        await asyncio.sleep(0)
+        scene = Scene(monkeypatch)
+        before, tasks = sockets() - 4, len(asyncio.all_tasks())  # without the phone's own
+        await scene.open()
+        await scene.join()
+        await scene.flowing()
+        scene.call.bridge(time.monotonic() + 60)
+        await scene.both_send(KEY, 3)
+        await scene.close()
+        call = weakref.ref(scene.call)
+        del scene
+        await asyncio.sleep(0.05)
+        gc.collect()
+        assert call() is None
+        assert (sockets(), len(asyncio.all_tasks())) == (before, tasks)
 
     await run(scenario())
 
