@@ -2,11 +2,12 @@
 # make test   sets everything up and runs the whole suite
 # make check  lint, types, contracts and unit tests, in under a minute
 # make bench  measures what docs/benchmarks.md states
+# make install puts avisiod onto this server, as root
 # make screens photographs every screen of the relatives' portal into build/screens
 export PYTHONPATH := $(CURDIR)
 PYTHON = .venv/bin/python
 
-.PHONY: setup demo test check lint bench lock media prompts
+.PHONY: install setup demo test check lint bench lock media prompts
 
 setup:
 	@scripts/setup
@@ -35,3 +36,6 @@ lock:
 
 screens: setup
 	$(PYTHON) -m tests.web.screens
+
+install:
+	scripts/install
