@@ -368,7 +368,7 @@ async def test_a_recorder_that_fails_stops_the_forwarding_at_once(monkeypatch, t
         )  # fmt: skip
         await scene.call.open_recorder(str(tmp_path / "call.mkv"), msgspec.json.encode(facts))
         scene.call.bridge(time.monotonic() + 60)
-        await asyncio.to_thread(scene.call._recorder_fails, "disk_full")
+        await asyncio.to_thread(scene.call._recording.fails, "disk_full")
         await until(lambda: scene.events(wire.RecorderFailed))
         await scene.both_send(KEY, 3)
         await asyncio.sleep(0.05)
