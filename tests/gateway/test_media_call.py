@@ -228,6 +228,7 @@ async def test_forwarding_stops_at_the_deadline_by_itself(scene):
     while not scene.events(wire.DeadlinePassed):
         await scene.both_send(KEY)
         await asyncio.sleep(0.01)
+    assert time.monotonic() < deadline + 1.0, "the timer, not only the packets, knows the deadline"
     forwarded = len(scene.page.dtls.packets)
     await scene.both_send(KEY, 5)
     await asyncio.sleep(0.05)
