@@ -266,9 +266,13 @@ async def test_another_page_takes_the_place_of_the_first_and_needs_a_bridge_of_i
     old = scene.page
     await scene.join("s2")
     await old.close()
-    await scene.both_send(KEY)
+    pictures, sounds = (len(scene.phone.received[kind]) for kind in (Kind.VIDEO, Kind.AUDIO))
+    await scene.both_send(KEY, 3)
     await until(lambda: scene.events(wire.LegChanged)[-1]["session"] == "s2")
+    await until(lambda: len(scene.phone.received[Kind.AUDIO]) > sounds + 5, "the phone hears us again")
     assert scene.page.dtls.packets == []
+    assert len(scene.phone.received[Kind.VIDEO]) == pictures
+    assert set(scene.phone.payloads(Kind.AUDIO)[sounds:]) == {SILENCE["PCMA"]}
     scene.call.bridge(time.monotonic() + 60)
     await scene.both_send(KEY, 2)
     await until(lambda: len(scene.seen(102)) == 2)
