@@ -45,12 +45,16 @@ class Calls(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Sip(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The SIP worker; phones never reach it, only the edge does."""
+    """The SIP workers; phones never reach them, only the edge does."""
 
     address: str = "127.0.0.1"
     """Address bound; best a loopback one."""
     port: Port = 5062
-    """UDP port of the worker."""
+    """UDP port of the first worker; the others take the next ones. The edge has a list of them."""
+    workers: Annotated[int, Meta(ge=0, le=30)] = 0
+    """Processes; 0 means enough for `calls.capacity` and one to spare."""
+    dialogues_per_worker: Annotated[int, Meta(ge=1)] = 4
+    """Dialogues of one worker at once. 4 is what the pjsua2 wheel was built for: more takes a wheel of your own."""
     edge: tuple[str, ...] = ("127.0.0.1",)
     """Addresses from which INVITE is accepted."""
     realm: str = "avisio"

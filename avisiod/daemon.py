@@ -82,7 +82,7 @@ class Daemon:
         self.notifier = Notifier(self.clock)
         invitations = Invitations(code_key(Path(config.store.code_key_file)), Throttle())
         self.board = Switchboard(config, self.clock, self.store, invitations, self.telemetry)
-        self.sip = SipGateway(reactor, self.clock, config.sip, config.log.level)
+        self.sip = SipGateway(reactor, self.clock, config)
         self.media = MediaGateway(reactor, self.clock, config)
         self.sip.listener = self.media.listener = self.board
         self.modem = Modem(config.modem, self.clock, reactor, changed=self.telemetry.modem_changed)
@@ -127,12 +127,13 @@ class Daemon:
         self.notifier.stopping()
         if self._watch is not None:
             self._watch.cancel()
-        await self._within(WORKERS_STOP_WITHIN_S, self.sip.drain(), "draining the SIP worker")
+        await self._within(WORKERS_STOP_WITHIN_S, self.sip.drain(), "draining the SIP workers")
         await self._within(STOP_WITHIN_S, self.board.stop(), "ending the calls")
         await self._within(WORKERS_STOP_WITHIN_S, self.portal.stop(), "stopping the portal")
         self.modem.stop()
-        for worker in (self.sip.worker, *self.media.workers):
-            if not await self._within(WORKERS_STOP_WITHIN_S, worker.stop(), f"stopping {worker.name}"):
+        stopping = [(worker, worker.stop()) for worker in (*self.sip.workers, *self.media.workers)]
+        for worker, stopped in stopping:
+            if not await self._within(WORKERS_STOP_WITHIN_S, stopped, f"stopping {worker.name}"):
                 worker.kill("it did not end by itself")
         await self._within(WORKERS_STOP_WITHIN_S, self.telemetry.stop(), "stopping the metrics")
         await self.store.close()
@@ -189,7 +190,7 @@ class Daemon:
 
     def healthy(self) -> bool:
         """What the watchdog is fed for: what a restart cures. A full disk it does not; /health tells of that."""
-        return self.sip.worker.up and self.media.ready
+        return self.sip.ready and self.media.ready
 
     def _look(self) -> None:
         """Every few seconds: what nobody reports by itself."""
@@ -209,7 +210,7 @@ class Daemon:
             registered = None
         else:
             self._edge_trouble.recovered("the edge's registrations are readable again")
-        workers = (self.sip.worker, *self.media.workers)
+        workers = (*self.sip.workers, *self.media.workers)
         self.telemetry.looked(
             workers,
             store_up=self.store.healthy,

@@ -64,5 +64,4 @@ def _frames(container: "av.container.InputContainer", index: int) -> Iterator[av
 
 
 def _fitted(frame: av.VideoFrame) -> Image.Image:
-    picture: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]
-    return ImageOps.pad(picture, FIELD, color="black")
+    return ImageOps.pad(frame.to_image(), FIELD, color="black")

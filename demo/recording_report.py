@@ -1,6 +1,5 @@
 """What lies in a recording: its tracks, how long and how full they are, how loud, and how well in sync."""
 
-import dataclasses
 import json
 import re
 import subprocess
@@ -13,8 +12,7 @@ from tests.peers.sync import beeps_at, flashes_at, offsets, typical
 PARTIES = ("phone", "outside")
 
 
-@dataclasses.dataclass(frozen=True)
-class Track:
+class Track(NamedTuple):
     """One track. Times are seconds of the file; `loudness_dbfs` is the mean of an audio track, None for video."""
 
     index: int

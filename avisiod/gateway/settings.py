@@ -21,10 +21,13 @@ class MediaWorkerSettings(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class SipWorkerSettings(msgspec.Struct, kw_only=True, frozen=True):
-    """What `Configure` carries to the SIP worker."""
+    """What `Configure` carries to a SIP worker."""
 
+    worker: int
     address: str
     port: int
     edge: tuple[str, ...]
     session_expires_s: int
+    dialogues: int
+    """More than these at once are turned away; PJSIP may have been built for fewer."""
     log_level: str

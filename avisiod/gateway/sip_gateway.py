@@ -1,13 +1,14 @@
-"""Control's side of avisiod-sip: commands as coroutines, events to a listener."""
+"""Control's side of the avisiod-sip workers: commands as coroutines, events to a listener."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.protocols import amp
 
 from avisiod.clock import Clock
-from avisiod.config import Sip
+from avisiod.config import Config
 from avisiod.gateway import wire
 from avisiod.gateway.settings import SipWorkerSettings
 from avisiod.gateway.supervisor import Worker
@@ -34,104 +35,158 @@ class SipListener(Protocol):
     def picture_asked(self, sip_call: str) -> None:
         """The phone wants a keyframe of the other side."""
 
-    def sip_worker_lost(self) -> None:
-        """Every dialogue is forgotten; media goes on."""
+    def phone_answered(self, sip_call: str, answer: str) -> None:
+        """It answered an offer of ours; that may change its media as well."""
+
+    def sip_worker_lost(self, sip_calls: list[str]) -> None:
+        """A worker ended and these dialogues with it; media goes on."""
+
+
+def worker_count(config: Config) -> int:
+    """How many workers are started: the port of worker n is `sip.port` + n.
+
+    The spare one takes the calls that only hear that all lines are busy, and those of a worker that is restarted.
+    """
+    return config.sip.workers or -(-config.calls.capacity // config.sip.dialogues_per_worker) + 1
 
 
 class SipGateway:
-    """The SIP worker, as the switchboard uses it. Every coroutine fails with a wire.WorkerError."""
+    """The SIP workers, as the switchboard uses them. Every coroutine fails with a wire.WorkerError.
 
-    def __init__(self, reactor: Any, clock: Clock, config: Sip, log_level: str) -> None:
+    A `sip_call` is `N-ID`: the worker's number and the dialogue's id there.
+    """
+
+    def __init__(self, reactor: Any, clock: Clock, config: Config) -> None:
         self.listener: SipListener | None = None
-        settings = SipWorkerSettings(
-            address=config.address,
-            port=config.port,
-            edge=config.edge,
-            session_expires_s=config.session_expires_s,
-            log_level=log_level,
-        )
-        self.worker = Worker(
-            reactor,
-            clock,
-            "avisiod.gateway.sip_worker",
-            msgspec.json.encode(settings),
-            lambda: _SipLink(self),
-            on_up=self._up,
-            on_down=self._down,
-        )
-        self._ready: Deferred[None] = Deferred()
+        self.workers: list[Worker] = []
+        self._ready: list[Deferred[None]] = []
+        self._calls: dict[str, int] = {}
+        for n in range(worker_count(config)):
+            settings = SipWorkerSettings(
+                worker=n,
+                address=config.sip.address,
+                port=config.sip.port + n,
+                edge=config.sip.edge,
+                session_expires_s=config.sip.session_expires_s,
+                dialogues=config.sip.dialogues_per_worker,
+                log_level=config.log.level,
+            )
+            self._ready.append(Deferred())
+            self.workers.append(
+                Worker(
+                    reactor,
+                    clock,
+                    "avisiod.gateway.sip_worker",
+                    msgspec.json.encode(settings),
+                    lambda n=n: _SipLink(self, n),  # type: ignore[misc]
+                    on_up=lambda n=n: self._up(n),  # type: ignore[misc]
+                    on_down=lambda n=n: self._down(n),  # type: ignore[misc]
+                )
+            )
 
-    def start(self) -> Deferred[None]:
-        """Start the worker; fires once it serves."""
-        self.worker.start()
-        return self._ready
+    @property
+    def ready(self) -> bool:
+        """Whether at least one worker serves."""
+        return any(worker.up for worker in self.workers)
+
+    def start(self) -> Deferred[list[None]]:
+        """Start the workers; fires once all serve."""
+        for worker in self.workers:
+            worker.start()
+        return gatherResults(self._ready)
 
     async def answer(self, sip_call: str, sdp: str) -> None:
         """Answer an INVITE or re-INVITE with 200."""
-        await self.worker.call(wire.AnswerInvite, sip_call=sip_call, answer=sdp)
+        await self._ask(sip_call, wire.AnswerInvite, answer=sdp)
 
     async def reject(self, sip_call: str, status: int, reason: str) -> None:
         """Refuse an INVITE or re-INVITE."""
-        await self.worker.call(wire.RejectInvite, sip_call=sip_call, status=status, reason=reason)
+        await self._ask(sip_call, wire.RejectInvite, status=status, reason=reason)
 
     async def hang_up(self, sip_call: str, status: int, reason: str) -> None:
         """End the dialogue."""
-        await self.worker.call(wire.HangUp, sip_call=sip_call, status=status, reason=reason)
+        await self._ask(sip_call, wire.HangUp, status=status, reason=reason)
 
     async def ask_picture(self, sip_call: str) -> None:
         """Ask the phone for a keyframe by INFO."""
-        await self.worker.call(wire.AskPictureByInfo, sip_call=sip_call)
+        await self._ask(sip_call, wire.AskPictureByInfo)
 
     async def drain(self) -> None:
         """Take no new calls."""
-        await self.worker.call(wire.Drain)
+        for worker in self.workers:
+            if worker.up:
+                await worker.call(wire.Drain)
 
-    def _up(self) -> None:
-        if not self._ready.called:
-            self._ready.callback(None)
+    def _ask(self, sip_call: str, command: type[amp.Command], **arguments: object) -> Deferred[dict[str, Any]]:
+        worker = self._calls.get(sip_call)
+        if worker is None:
+            raise wire.NoSuchCall("the dialogue is on no worker")
+        return self.workers[worker].call(command, sip_call=sip_call.partition("-")[2], **arguments)
 
-    def _down(self) -> None:
+    def _up(self, n: int) -> None:
+        if not self._ready[n].called:
+            self._ready[n].callback(None)
+
+    def _down(self, n: int) -> None:
+        lost = [sip_call for sip_call, worker in self._calls.items() if worker == n]
+        for sip_call in lost:
+            del self._calls[sip_call]
         if self.listener is not None:
-            self.listener.sip_worker_lost()
+            self.listener.sip_worker_lost(lost)
+
+    def begun(self, n: int, sip_call: str) -> str:
+        """A dialogue of worker `n` as it is known outside, from now on."""
+        name = f"{n}-{sip_call}"
+        self._calls[name] = n
+        return name
+
+    def over(self, n: int, sip_call: str) -> str:
+        """The same, for the last time."""
+        name = f"{n}-{sip_call}"
+        self._calls.pop(name, None)
+        return name
 
 
 class _SipLink(amp.AMP):
-    def __init__(self, gateway: SipGateway) -> None:
+    def __init__(self, gateway: SipGateway, worker: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._gateway = gateway
+        self._worker = worker
+
+    def _tell(self, tell: Callable[[SipListener], None]) -> dict[str, object]:
+        if self._gateway.listener is not None:
+            tell(self._gateway.listener)
+        return {}
+
+    def _name(self, sip_call: str) -> str:
+        return f"{self._worker}-{sip_call}"
 
     @wire.Invited.responder
     def invited(self, sip_call: str, phone: str, number: str, offer: str) -> dict[str, object]:
-        if self._gateway.listener is not None:
-            self._gateway.listener.invited(sip_call, phone, number, offer)
-        return {}
+        name = self._gateway.begun(self._worker, sip_call)
+        return self._tell(lambda listener: listener.invited(name, phone, number, offer))
 
     @wire.Acknowledged.responder
     def acknowledged(self, sip_call: str) -> dict[str, object]:
-        if self._gateway.listener is not None:
-            self._gateway.listener.acknowledged(sip_call)
-        return {}
+        return self._tell(lambda listener: listener.acknowledged(self._name(sip_call)))
+
+    @wire.PhoneAnswered.responder
+    def phone_answered(self, sip_call: str, answer: str) -> dict[str, object]:
+        return self._tell(lambda listener: listener.phone_answered(self._name(sip_call), answer))
 
     @wire.Reoffer.responder
     def reoffered(self, sip_call: str, offer: str) -> dict[str, object]:
-        if self._gateway.listener is not None:
-            self._gateway.listener.reoffered(sip_call, offer)
-        return {}
+        return self._tell(lambda listener: listener.reoffered(self._name(sip_call), offer))
 
     @wire.SipEnded.responder
     def ended(self, sip_call: str, by: str, status: int) -> dict[str, object]:
-        if self._gateway.listener is not None:
-            self._gateway.listener.sip_ended(sip_call, by, status)
-        return {}
+        name = self._gateway.over(self._worker, sip_call)
+        return self._tell(lambda listener: listener.sip_ended(name, by, status))
 
     @wire.InfoDigit.responder
     def digit(self, sip_call: str, digit: str) -> dict[str, object]:
-        if self._gateway.listener is not None:
-            self._gateway.listener.digit(sip_call, digit)
-        return {}
+        return self._tell(lambda listener: listener.digit(self._name(sip_call), digit))
 
     @wire.PictureAskedByInfo.responder
     def picture_asked(self, sip_call: str) -> dict[str, object]:
-        if self._gateway.listener is not None:
-            self._gateway.listener.picture_asked(sip_call)
-        return {}
+        return self._tell(lambda listener: listener.picture_asked(self._name(sip_call)))

@@ -131,6 +131,13 @@ class Acknowledged(amp.Command):
     response = []
 
 
+class PhoneAnswered(amp.Command):
+    """The phone's SDP answer to an offer of ours: to our 200 where its INVITE had no offer, or to a refresh."""
+
+    arguments = [(b"sip_call", amp.Unicode()), (b"answer", amp.Unicode())]
+    response = []
+
+
 class Reoffer(amp.Command):
     """A re-INVITE or UPDATE carries a new offer (hold, codec or address change); answer it with AnswerInvite."""
 

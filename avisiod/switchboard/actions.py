@@ -111,6 +111,13 @@ class Actions:
             logger.warning("a new offer of the phone was refused: %s", error, extra={"call": entry.call.id})
             await self._quietly(entry, self._sip.reject(sip_call, 488, "Not Acceptable Here"))
 
+    async def take_phone_answer(self, entry: Entry, answer: str) -> None:
+        """The phone answered an offer of ours: to a late-offer INVITE, or to a refresh of the session."""
+        await self._quietly(entry, self._update_phone_leg(entry, answer))
+
+    async def _update_phone_leg(self, entry: Entry, sdp: str) -> None:
+        await self.media.update_phone_leg(entry.call.id, sdp)
+
     async def _reject_phone(self, entry: Entry, command: do.RejectPhone) -> None:
         if entry.sip_call is not None:
             status = command.reason.sip_status if command.reason.sip_status >= 300 else 480

@@ -156,13 +156,21 @@ class Switchboard:
         if entry is not None and self.actions is not None:
             run(self.actions.ask_picture(entry, "outside"))
 
-    def sip_worker_lost(self) -> None:
+    def phone_answered(self, sip_call: str, answer: str) -> None:
+        """The phone answered an offer of ours; the media leg follows."""
+        entry = self._by_sip.get(sip_call)
+        if entry is not None and self.actions is not None:
+            run(self.actions.take_phone_answer(entry, answer))
+
+    def sip_worker_lost(self, sip_calls: list[str]) -> None:
         """Dialogues are forgotten, media goes on: only calls that were not answered yet are lost."""
-        for entry in list(self._by_sip.values()):
+        for sip_call in sip_calls:
+            entry = self._by_sip.pop(sip_call, None)
+            if entry is None:
+                continue
             entry.sip_call = None
             if not entry.call.answered:
                 self.post(entry, ev.PhoneFailed(self.clock.now()))
-        self._by_sip.clear()
 
     # The media workers.
 

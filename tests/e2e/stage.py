@@ -135,7 +135,11 @@ class Stage:
         portal = free_port()
         settings: dict[str, dict[str, Any]] = {
             "site": {"name": "Centre pénitentiaire de la démonstration"},
-            "sip": {"port": free_port(), "edge_database": str(self.folder / "kamailio" / "edge.db")},
+            "sip": {
+                "port": free_range()[0],
+                "workers": 2,
+                "edge_database": str(self.folder / "kamailio" / "edge.db"),
+            },
             "media": {"workers": 1, "phone_ports": list(free_range(200)), "outside_ports": list(free_range(100))},
             "recordings": {"folder": str(state / "recordings"), "keep_free_bytes": 50_000_000},
             "portal": {
@@ -232,9 +236,10 @@ class Stage:
             self._daemon.stop(STOP_TIMEOUT_S)
 
     def start_edge(self) -> None:
-        self._edge = self._closing.enter_context(
-            Kamailio(self.folder / "kamailio", ("127.0.0.1", self._settings["sip"]["port"]), phones_db=self.database)
-        )
+        sip = self._settings["sip"]
+        workers = [("127.0.0.1", sip["port"] + n) for n in range(sip["workers"])]
+        edge = Kamailio(self.folder / "kamailio", workers, phones_db=self.database)
+        self._edge = self._closing.enter_context(edge)
         self.story.add("kamailio", f"is the edge, on port {self._edge.port}")
 
     # People.

@@ -4,7 +4,7 @@ import hashlib
 import re
 import socket
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -24,14 +24,14 @@ def ha1(user: str, password: str) -> str:
 class Kamailio:
     """Runs in the foreground until `stop`. Phones come from `phones` (user → password), or from `phones_db`.
 
-    `worker` is where avisiod's SIP worker listens; phones reach us at `address` over UDP and TCP on `port`, and with
+    `workers` is where avisiod's SIP workers listen; phones reach us at `address` over UDP and TCP on `port`, and with
     `tls` on `tls_port`. `settings` replaces values of kamailio-local.cfg, such as EDGE_FLOOD.
     """
 
     def __init__(
         self,
         folder: Path,
-        worker: tuple[str, int],
+        workers: Sequence[tuple[str, int]],
         *,
         phones: Mapping[str, str] | None = None,
         phones_db: Path | None = None,
@@ -58,8 +58,7 @@ class Kamailio:
             "EDGE_INNER_HOST": "127.0.0.1",
             "EDGE_INNER_PORT": str(self.inner_port),
             "EDGE_METRICS_PORT": str(self.metrics_port),
-            "EDGE_WORKER_HOST": worker[0],
-            "EDGE_WORKER_PORT": str(worker[1]),
+            "EDGE_WORKERS": str(folder / "workers.list"),
             "EDGE_PHONES_DB": str(phones_db),
             "EDGE_DB": str(self.edge_db),
             "EDGE_RUN": str(folder),
@@ -84,6 +83,7 @@ class Kamailio:
             listeners += ["#!define WITH_TLS", f"listen=tls:{address}:{self.tls_port}", "enable_tls=yes"]
         local = re.sub(r"(?m)^listen=.*\n", "", local)
         (folder / "kamailio-local.cfg").write_text("\n".join(listeners) + "\n" + local)
+        (folder / "workers.list").write_text("".join(f"1 sip:{host}:{port}\n" for host, port in workers))
         (folder / "kamailio.cfg").write_text((CONFIGURATION / "kamailio.cfg").read_text())
 
     @property

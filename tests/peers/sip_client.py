@@ -150,6 +150,11 @@ class SipClient:
         """A request in the dialogue."""
         return self.request(method, self.target, body, kind, **headers)
 
+    def leave(self) -> None:
+        """Hang up what a test left standing."""
+        if self.to_tag:
+            self.send(self.within("BYE").encode())
+
     def close(self) -> None:
         self._stop = True
         self._socket.close()

@@ -1,0 +1,125 @@
+"""What is read of a SIP message that PJSIP has accepted: headers, session descriptions, bodies of INFO. Pure."""
+
+import re
+
+PHONE_HEADER = "X-Avisio-Phone"
+"""The edge writes the user that it authenticated here."""
+FINAL_HEADER = "X-Avisio-Final"
+"""Marks a refusal that control or this program decided, so that the edge does not ask another worker."""
+
+PICTURE_REQUEST_TYPE = "application/media_control+xml"
+PICTURE_REQUEST = (
+    '<?xml version="1.0" encoding="utf-8"?>\r\n'
+    "<media_control><vc_primitive><to_encoder><picture_fast_update/></to_encoder></vc_primitive></media_control>\r\n"
+)
+"""RFC 5168 section 7: ask the encoder for a whole picture."""
+
+MAX_SDP_BYTES = 32_768
+"""Far beyond any phone's; AMP carries at most twice that."""
+
+_COMPACT = {"c": "content-type", "e": "content-encoding", "f": "from", "t": "to", "v": "via", "i": "call-id"}
+_FOLDED = re.compile(r"\r?\n[ \t]+")
+_REQUEST_URI = re.compile(r"\S+ (?:sips?|tel):([^\s@;>?]+)", re.IGNORECASE)
+_BOUNDARY = re.compile(r'boundary\s*=\s*"?([^";]+)', re.IGNORECASE)
+_SDP_PART = re.compile(r"^(?:content-type|c)\s*:\s*application/sdp\s*(?:;|$)", re.IGNORECASE | re.MULTILINE)
+_DIGIT = re.compile(r"[0-9A-D*#]")
+_SIGNAL = re.compile(r"\s*signal\s*=\s*(\S+)\s*", re.IGNORECASE)
+_EVENTS = {"10": "*", "11": "#", "12": "A", "13": "B", "14": "C", "15": "D"}
+"""Event codes of RFC 4733 that some phones write in the place of the digit."""
+_PICTURE = re.compile(r"<\s*(?:\w+:)?picture_fast_update\b")
+
+
+class BodyUnsupported(ValueError):
+    """A body that is no session description of a usable kind or length; the text says what it is."""
+
+
+class Message:
+    """One message as it came over the wire."""
+
+    def __init__(self, text: str) -> None:
+        head, _, self.body = text.partition("\r\n\r\n")
+        self.start, *lines = _FOLDED.sub(" ", head).split("\r\n")
+        self._headers: list[tuple[str, str]] = []
+        for line in lines:
+            name, _, value = line.partition(":")
+            name = name.strip().lower()
+            self._headers.append((_COMPACT.get(name, name), value.strip()))
+
+    def header(self, name: str) -> str:
+        """The only value of a header; empty where it is absent or, being forged perhaps, there more than once."""
+        values = [value for header, value in self._headers if header == name.lower()]
+        return values[0] if len(values) == 1 else ""
+
+    @property
+    def dialled(self) -> str:
+        """The user part of the Request-URI, unescaped, without its parameters; empty where it has none."""
+        found = _REQUEST_URI.match(self.start)
+        if found is None or ("@" not in self.start and not self.start.partition(" ")[2].lower().startswith("tel:")):
+            return ""
+        return re.sub(r"%([0-9A-Fa-f]{2})", lambda escape: chr(int(escape[1], 16)), found[1].partition(":")[0])
+
+    @property
+    def kind(self) -> str:
+        """Media type of the body in lower case, without parameters; empty where there is no body."""
+        return self.header("content-type").split(";", 1)[0].strip().lower() if self.body else ""
+
+    def sdp(self) -> str:
+        """The session description; empty where the message carries none.
+
+        BodyUnsupported when it has another body, an encoded one, or one that is longer than MAX_SDP_BYTES.
+        """
+        if not self.kind:
+            return ""
+        if self.header("content-encoding").lower() not in {"", "identity"}:
+            raise BodyUnsupported("the body is encoded")
+        if self.kind == "application/sdp":
+            sdp = self.body
+        elif self.kind.startswith("multipart/"):
+            sdp = self._sdp_part()
+        else:
+            raise BodyUnsupported("the body is no session description")
+        if len(sdp.encode(errors="replace")) > MAX_SDP_BYTES:
+            raise BodyUnsupported("the session description is too long")
+        return sdp
+
+    def _sdp_part(self) -> str:
+        boundary = _BOUNDARY.search(self.header("content-type"))
+        if boundary is None:
+            raise BodyUnsupported("the multipart body has no boundary")
+        for part in f"\r\n{self.body}".split(f"\r\n--{boundary[1].strip()}")[1:]:
+            head, _, body = part.partition("\r\n\r\n")
+            if _SDP_PART.search(head.replace("\r\n", "\n")):
+                return body
+        raise BodyUnsupported("no part of the body is a session description")
+
+    @property
+    def digit(self) -> str:
+        """The DTMF digit of an INFO, `0` to `9`, `A` to `D`, `*` or `#`; empty when it carries none.
+
+        application/dtmf-relay has `Signal=5`; application/dtmf has the digit alone, or the same line.
+        """
+        if self.kind not in {"application/dtmf-relay", "application/dtmf"}:
+            return ""
+        lines = self.body.splitlines()
+        signals = [found[1] for line in lines if (found := _SIGNAL.fullmatch(line))]
+        if not signals and self.kind == "application/dtmf":
+            signals = [line.strip() for line in lines[:1]]
+        digit = next(iter(signals), "").upper()
+        digit = _EVENTS.get(digit, digit)
+        return digit if _DIGIT.fullmatch(digit) else ""
+
+    @property
+    def asks_picture(self) -> bool:
+        """Whether an INFO asks for a whole picture (RFC 5168)."""
+        return self.kind == PICTURE_REQUEST_TYPE and bool(_PICTURE.search(self.body))
+
+
+def media_lines(sdp: str) -> int:
+    """How many m-lines a session description has."""
+    return len(re.findall(r"^m=", sdp, re.MULTILINE))
+
+
+def reason_header(status: int, reason: str) -> str:
+    """Value of a Reason header (RFC 3326) that tells a phone why we end or refuse."""
+    text = re.sub(r'[^\x20-\x7e]|["\\]', "", reason)
+    return f'SIP;cause={status};text="{text}"'
