@@ -95,8 +95,6 @@ class PhoneCall(pj.Call):
         try:
             # An answer is handed over; an offer of ours (a late-offer INVITE) is asked for by onCallSdpCreated.
             self._respond(200, sdp=answer if self._theirs else "", offered=answer if not self._theirs else "")
-            if self._over:
-                raise wire.WorkerError("PJSIP found nothing in common with this answer: the dialogue is over")
         except wire.WorkerError:
             self._ours = before
             if first:
@@ -161,6 +159,8 @@ class PhoneCall(pj.Call):
             self.answer(operation)
         except pj.Error as error:
             raise _refused(str(status), error) from error
+        if self._over and status < 300:
+            raise wire.WorkerError("PJSIP found nothing in common with this answer: the dialogue is over")
 
     # What PJSIP reports.
 
