@@ -18,11 +18,16 @@ from demo.summary import check_line, headline, moment_line, summary
 from tests.e2e.one_call import Call, play
 from tests.e2e.stage import Stage
 from tests.e2e.story import Moment, Story
+from tests.peers import assets
+from tests.peers.baresip import BaresipPhone
 from tests.peers.waiting import NotSeen
 
 FOLDER = Path("demo-out")
 LIMIT_S = 30.0
 WARNINGS_S = (15.0, 5.0)
+TALK_S = 1800
+"""A phone that a person talks to does not run out of words before the call's limit."""
+REDIAL_S = 5.0
 
 
 def main() -> int:
@@ -70,24 +75,32 @@ def _sum_up(stage: Stage, call: Call) -> int:
 def _stay(stage: Stage) -> int:
     """The phone dials, and dials again whenever a call is over; until Ctrl-C."""
     over = threading.Event()
-    signal.signal(signal.SIGINT, lambda *_: over.set())
-    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: over.set())
     with stage:
-        phone = stage.phone()
+        phone = stage.phone(sound=assets.talk(seconds=TALK_S))
         while not over.is_set():
-            mark, sms_mark = phone.events.mark(), stage.sms.mark()
-            phone.dial(stage.contacts[0].dialled)
-            code = stage.wait_code(since=sms_mark)
-            print(headline("Take the browser's place"))
-            print(f"  portal: {stage.portal_url}   (self-signed certificate: accept it)\n  code:   {code}")
-            print("  Ctrl-C ends everything.", flush=True)
-            while not over.is_set():
-                with contextlib.suppress(NotSeen):
-                    why = phone.wait_closed(1.0, since=mark)
-                    print(f"  the call is over ({why or 'BYE'}); the phone dials again", flush=True)
-                    over.wait(5)
-                    break
+            try:
+                _one_more(stage, phone, over)
+            except (NotSeen, RuntimeError) as error:
+                print(error)
+            print("  The phone dials again in a moment.", flush=True)
+            over.wait(REDIAL_S)
     return 0
+
+
+def _one_more(stage: Stage, phone: BaresipPhone, over: threading.Event) -> None:
+    """Dial, say what a person needs to know, and wait for the call's end."""
+    mark, sms_mark = phone.events.mark(), stage.sms.mark()
+    phone.dial(stage.contacts[0].dialled)
+    code = stage.wait_code(since=sms_mark)
+    print(headline("Take the browser's place"))
+    print(f"  portal: {stage.portal_url}   (its certificate is self-signed: accept it)\n  code:   {code}")
+    print("  Ctrl-C ends everything.", flush=True)
+    while not over.is_set():
+        with contextlib.suppress(NotSeen):
+            print(f"  The call is over: {phone.wait_closed(1.0, since=mark) or 'BYE'}")
+            return
 
 
 if __name__ == "__main__":

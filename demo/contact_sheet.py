@@ -64,4 +64,5 @@ def _frames(container: "av.container.InputContainer", index: int) -> Iterator[av
 
 
 def _fitted(frame: av.VideoFrame) -> Image.Image:
-    return ImageOps.pad(frame.to_image(), FIELD, color="black")
+    picture: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]
+    return ImageOps.pad(picture, FIELD, color="black")

@@ -1,5 +1,6 @@
 """What lies in a recording: its tracks, how long and how full they are, how loud, and how well in sync."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -12,7 +13,8 @@ from tests.peers.sync import beeps_at, flashes_at, offsets, typical
 PARTIES = ("phone", "outside")
 
 
-class Track(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Track:
     """One track. Times are seconds of the file; `loudness_dbfs` is the mean of an audio track, None for video."""
 
     index: int

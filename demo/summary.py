@@ -58,6 +58,12 @@ def _received(call: Call) -> list[str]:
             f"{seen.codec}, {seen.lost} packets lost, jitter {seen.jitter_s * 1000:.0f} ms, {seen.freezes} freezes; "
             f"speech at {call.page_level_dbfs:.0f} dBFS, {heard.codec}, {heard.lost} packets lost"
         )
+    if call.page_sent:
+        sent = call.page_sent
+        lines.append(
+            f"  page sends {sent.width}x{sent.height}, {sent.target_bit_s / 1000:.0f} kbit/s, "
+            f"limited by: {sent.limited_by}, {sent.keyframe_requests} keyframe requests"
+        )
     return lines
 
 

@@ -10,7 +10,6 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,16 +18,14 @@ from aiortc import RTCIceServer
 from avisiod.clock import SystemClock, Timer
 from avisiod.gateway import sdp_browser, wire
 from avisiod.gateway.browser_leg import BrowserLeg, IceDtls
+from avisiod.gateway.call_recording import CallRecording
 from avisiod.gateway.dtmf import DigitReader
 from avisiod.gateway.leg import Kind, MediaLine
 from avisiod.gateway.leg_feedback import LegFeedback
 from avisiod.gateway.leg_side import Side
-from avisiod.gateway.manifest import RecordingFacts, encode
 from avisiod.gateway.passage import Passage, ssrcs
 from avisiod.gateway.phone_leg import PhoneLeg
 from avisiod.gateway.presenter import Presenter
-from avisiod.gateway.recorder import Recorder
-from avisiod.gateway.recording_track import Track, TrackFormat
 from avisiod.gateway.sdp_browser import BrowserAgreement, OwnBrowserSide
 from avisiod.gateway.sdp_phone import VIDEO_KBPS
 from avisiod.gateway.stats import CallStats, LegStats
@@ -41,12 +38,6 @@ STATS_EVERY_S = 5.0
 
 SILENCE = {"PCMA": b"\xd5" * 160, "PCMU": b"\xff" * 160, "G722": b"\xfc" * 160, "OPUS": b"\xf8\xff\xfe"}
 """20 ms in which nothing is heard."""
-
-TRACKS = {
-    "phone": {Kind.AUDIO: Track.PHONE_AUDIO, Kind.VIDEO: Track.PHONE_VIDEO},
-    "outside": {Kind.AUDIO: Track.OUTSIDE_AUDIO, Kind.VIDEO: Track.OUTSIDE_VIDEO},
-}
-
 
 Payloads = Sequence[bytes]
 
@@ -86,8 +77,7 @@ class MediaCall:
         self._phone_feedback = LegFeedback(self._phone_wants_picture, lambda: self._tell(wire.PhonePictureWanted))
         self._outside_feedback: LegFeedback | None = None
         self._digits = DigitReader()
-        self._recorder: Recorder | None = None
-        self._records = False
+        self._recording = CallRecording(self._recorder_failed, self._extra)
         self._deadline = 0.0
         self._deadline_timer: Timer | None = None
         self._orphan = False
@@ -146,8 +136,7 @@ class MediaCall:
             step = audio.codec.clock_rate // 50
             self._presenter.voice(self._inward.streams[Kind.AUDIO], SILENCE[audio.codec.name], step)
         self._presenter.canvas(self._inward.streams[Kind.VIDEO] if Kind.VIDEO in lines else None)
-        if self._recorder is not None:
-            self._renumber(self._recorder, "phone", lines)
+        self._recording.follow("phone", lines)
         if lines:
             prepared = self._shop.prepare(self._language, [line.codec for line in lines.values()])
             self._keep(self._loop.create_task(prepared))
@@ -250,8 +239,7 @@ class MediaCall:
         )
         self._inward.sends(lines, counts)
         side.follow(lines, self._inward.paths)
-        if self._recorder is not None:
-            self._renumber(self._recorder, "outside", lines)
+        self._recording.follow("outside", lines)
         peer = IceDtls(
             username=agreement.ice_ufrag,
             password=agreement.ice_pwd,
@@ -288,7 +276,7 @@ class MediaCall:
         """Forward both ways until `deadline`. NotRecorded where a recorder must write and none does."""
         if self._phone is None or self._outside is None or self._closed:
             raise wire.WorkerError("there are not two legs to bridge")
-        if not self._confidential and not self._records:
+        if not self._confidential and not self._recording.writes:
             raise wire.NotRecorded("no recorder writes; nothing is forwarded")
         self._turn += 1
         self._presenter.stop()
@@ -300,8 +288,8 @@ class MediaCall:
         self._deadline_timer = SystemClock(self._loop).call_at(deadline, self._deadline_passed)
 
     def _open_paths(self) -> None:
-        self._outward.open(self._deadline, self._taps("phone"))
-        self._inward.open(self._deadline, self._taps("outside"))
+        self._outward.open(self._deadline, self._recording.taps("phone"))
+        self._inward.open(self._deadline, self._recording.taps("outside"))
         self.ask_picture("phone")
         self.ask_picture("outside")
 
@@ -341,54 +329,16 @@ class MediaCall:
     # The recorder.
 
     async def open_recorder(self, path: str, facts: bytes) -> None:
-        """Open the file; the relative's tracks have the phone's codecs. RecorderUnavailable."""
+        """Open the file. RecorderUnavailable where that cannot be, and always on a confidential line."""
         async with self._lock:
             phone = self._open_phone()
             if self._confidential:
                 raise wire.RecorderUnavailable("io: a confidential call is never recorded")
-            if self._recorder is not None:
-                raise wire.RecorderUnavailable("io: the call has a recorder already, which goes on")
-            try:
-                known = msgspec.json.decode(facts, type=RecordingFacts)
-            except msgspec.DecodeError as error:
-                raise wire.RecorderUnavailable(f"io: the facts cannot be read: {error}") from error
-            formats = [
-                TrackFormat(track=tracks[kind], codec=line.codec)
-                for tracks in TRACKS.values()
-                for kind, line in phone.lines.items()
-            ]
-            recorder = Recorder(
-                Path(path),
-                formats,
-                known,
-                keep_free_bytes=self._shop.settings.keep_free_bytes,
-                on_failure=self._recorder_fails,
-            )
-            await asyncio.to_thread(recorder.open)
-            self._recorder = recorder
-            self._records = True
+            await self._recording.open(path, facts, phone.lines, self._shop.settings.keep_free_bytes)
             if self._outside is not None:
-                self._renumber(recorder, "outside", self._outside.lines)
-
-    @staticmethod
-    def _renumber(recorder: Recorder, name: str, lines: dict[Kind, MediaLine]) -> None:
-        for kind, line in lines.items():
-            recorder.renegotiated(TRACKS[name][kind], line.codec.payload_type)
-
-    def _taps(self, name: str) -> dict[Kind, Callable[[bytes, float], None]]:
-        if self._recorder is None or not self._records:
-            return {}
-        return {kind: functools.partial(self._recorder.packet, track) for kind, track in TRACKS[name].items()}
-
-    def _recorder_fails(self, why: str) -> None:
-        """Called from the recorder's thread."""
-        self._loop.call_soon_threadsafe(self._recorder_failed, why)
+                self._recording.follow("outside", self._outside.lines)
 
     def _recorder_failed(self, why: str) -> None:
-        if not self._records:
-            return
-        self._records = False
-        log.warning("the recorder failed (%s); nothing is forwarded any more", why, extra=self._extra)
         if self._bridged:
             self.unbridge()
         self._tell(wire.RecorderFailed, why=why)
@@ -396,17 +346,9 @@ class MediaCall:
     async def seal(self, reason: str) -> bytes:
         """Stop recording for good, and with it forwarding; the manifest, empty where there is none to seal."""
         async with self._lock:
-            return await self._seal(reason)
-
-    async def _seal(self, reason: str) -> bytes:
-        recorder, self._recorder = self._recorder, None
-        self._records = False
-        if recorder is None:
-            return b""
-        if self._bridged:
-            self.unbridge()
-        manifest = await asyncio.to_thread(recorder.seal, reason)
-        return encode(manifest)
+            if self._recording.writes and self._bridged:
+                self.unbridge()
+            return await self._recording.seal(reason)
 
     # Life and death.
 
@@ -428,8 +370,8 @@ class MediaCall:
             feedback.heard(kind, packet, arrival, functools.partial(self._clock_told, side.name))
 
     def _clock_told(self, name: str, kind: Kind, ntp_s: float, timestamp: int, arrival: float) -> None:
-        if self._recorder is not None and self._bridged:
-            self._recorder.sender_report(TRACKS[name][kind], ntp_s, timestamp, arrival)
+        if self._bridged:
+            self._recording.sender_report(name, kind, ntp_s, timestamp, arrival)
 
     def event(self, side: Side, packet: bytes) -> None:
         """See leg_side.SideListener."""
@@ -461,7 +403,7 @@ class MediaCall:
                     self._tell(wire.Stats, stats=self._stats())
                     await self._phone.close()
             finally:
-                manifest = await self._seal(reason)
+                manifest = await self._recording.seal(reason)
             return manifest
 
     def _tick(self) -> None:
@@ -490,7 +432,7 @@ class MediaCall:
             call=self._call,
             phone=self._phone_feedback.stats(),
             outside=self._outside_feedback.stats() if self._outside_feedback is not None else LegStats(),
-            recorder=self._recorder.stats if self._recorder is not None else None,
+            recorder=self._recording.stats(),
         )
         return msgspec.json.encode(stats)
 

@@ -10,7 +10,7 @@ from typing import Any
 from tests.e2e.stage import Stage
 from tests.peers import portal
 from tests.peers.baresip import BaresipPhone, Video
-from tests.peers.browser import Heard, Relative, Seen, Told
+from tests.peers.browser import Heard, Relative, Seen, Sent, Told
 from tests.peers.media import SILENCE_DBFS, Found, Sound, find_sound, read_wav
 from tests.peers.waiting import NotSeen, wait_until
 
@@ -44,6 +44,7 @@ class Call:
     page_seen: Seen | None = None
     page_heard: Heard | None = None
     page_level_dbfs: float = SILENCE_DBFS
+    page_sent: Sent | None = None
     page_warnings: list[Told] = dataclasses.field(default_factory=list)
     heard_before_s: float = 0.0
     """What the phone had heard when the page was connected."""
@@ -98,7 +99,8 @@ def _talk(stage: Stage, call: Call, phone: BaresipPhone, relative: Relative) -> 
         seen = relative.wait_frames(FRAMES)
         story.add("page", f"has decoded {seen.frames} frames, {seen.width}x{seen.height}, {seen.codec}")
     with _noted(call):
-        frames = phone.wait_frames(shown_before + FRAMES).frames
+        call.phone_video = phone.wait_frames(shown_before + FRAMES)
+        frames = call.phone_video.frames
         story.add("phone", f"has decoded {frames} frames, {frames - shown_before} of them since it is connected")
     with _noted(call):
         call.page_level_dbfs = relative.wait_heard(LOUD_DBFS)
@@ -118,13 +120,15 @@ def _end(stage: Stage, call: Call, phone: BaresipPhone, relative: Relative, limi
 
     def over() -> bool:
         nonlocal mark
-        call.phone_video = max(call.phone_video, phone.video())
+        video = phone.video()
         warnings[:] = [told for told in relative.told() if _is_warning(told, call.connected_at or 0.0)]
         for told in warnings[mark:]:
             story.add("page", f"warns: {told.text}", told.at)
             relative.screenshot(stage.folder / f"page-warning-{mark + 1}.png")
             mark += 1
         call.page_ending = portal.ending(relative)
+        if not call.page_ending:  # later the phone sees the farewell picture
+            call.phone_video = max(call.phone_video, video)
         return bool(call.page_ending)
 
     with _noted(call):
@@ -135,7 +139,7 @@ def _end(stage: Stage, call: Call, phone: BaresipPhone, relative: Relative, limi
     with _noted(call):
         why = phone.wait_closed(LAST_WORDS_S)
         call.phone_closed_at = story.add("phone", f"call closed: {why or 'BYE'}")
-    call.page_seen, call.page_heard = relative.seen(), relative.heard()
+    call.page_seen, call.page_heard, call.page_sent = relative.seen(), relative.heard(), relative.sent()
     call.phone_heard = phone.heard()
     call.phone_warnings = _warnings_heard(call, limit_s, stage.settings["calls"]["warnings_s"])
     for found in call.phone_warnings:

@@ -228,6 +228,7 @@ async def test_forwarding_stops_at_the_deadline_by_itself(scene):
     while not scene.events(wire.DeadlinePassed):
         await scene.both_send(KEY)
         await asyncio.sleep(0.01)
+    assert time.monotonic() < deadline + 1.0, "the timer, not only the packets, knows the deadline"
     forwarded = len(scene.page.dtls.packets)
     await scene.both_send(KEY, 5)
     await asyncio.sleep(0.05)
@@ -265,9 +266,13 @@ async def test_another_page_takes_the_place_of_the_first_and_needs_a_bridge_of_i
     old = scene.page
     await scene.join("s2")
     await old.close()
-    await scene.both_send(KEY)
+    pictures, sounds = (len(scene.phone.received[kind]) for kind in (Kind.VIDEO, Kind.AUDIO))
+    await scene.both_send(KEY, 3)
     await until(lambda: scene.events(wire.LegChanged)[-1]["session"] == "s2")
+    await until(lambda: len(scene.phone.received[Kind.AUDIO]) > sounds + 5, "the phone hears us again")
     assert scene.page.dtls.packets == []
+    assert len(scene.phone.received[Kind.VIDEO]) == pictures
+    assert set(scene.phone.payloads(Kind.AUDIO)[sounds:]) == {SILENCE["PCMA"]}
     scene.call.bridge(time.monotonic() + 60)
     await scene.both_send(KEY, 2)
     await until(lambda: len(scene.seen(102)) == 2)
@@ -368,7 +373,7 @@ async def test_a_recorder_that_fails_stops_the_forwarding_at_once(monkeypatch, t
         )  # fmt: skip
         await scene.call.open_recorder(str(tmp_path / "call.mkv"), msgspec.json.encode(facts))
         scene.call.bridge(time.monotonic() + 60)
-        await asyncio.to_thread(scene.call._recorder_fails, "disk_full")
+        await asyncio.to_thread(scene.call._recording.fails, "disk_full")
         await until(lambda: scene.events(wire.RecorderFailed))
         await scene.both_send(KEY, 3)
         await asyncio.sleep(0.05)

@@ -271,7 +271,8 @@ class BaresipPhone:
         for line in self.process.lines.items():
             match = re.search(r"PR=(\d+);PS=(\d+);PL=(-?\d+),(-?\d+);.*JI=([\d.]+),", line)
             if match:
-                found.append(Packets(*map(int, match.groups()[:4]), float(match[5])))
+                received, sent, lost_received, lost_sent = map(int, match.groups()[:4])
+                found.append(Packets(received, sent, lost_received, lost_sent, float(match[5])))
         return found
 
     # The control socket: netstrings of JSON.

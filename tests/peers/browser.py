@@ -62,6 +62,17 @@ class Heard(NamedTuple):
         return max(SILENCE_DBFS, 10 * math.log10(energy / seconds)) if energy > 0 and seconds > 0 else SILENCE_DBFS
 
 
+class Sent(NamedTuple):
+    """The picture that a page sends. `limited_by`: what makes it smaller than the camera's (none, cpu, bandwidth)."""
+
+    frames: int
+    width: int
+    height: int
+    target_bit_s: float
+    limited_by: str
+    keyframe_requests: int
+
+
 class Chromium:
     """One browser process for any number of relatives, who share its camera and microphone files.
 
@@ -257,6 +268,19 @@ class Relative:
             jitter_s=audio.get("jitter", 0.0),
             concealed_samples=audio.get("concealedSamples", 0),
             codec=audio.get("codec") or "",
+        )
+
+    def sent(self) -> Sent:
+        """On the latest connection."""
+        connections = self.connections()
+        video = connections[-1]["outbound"].get("video", {}) if connections else {}
+        return Sent(
+            frames=video.get("framesSent", 0),
+            width=video.get("frameWidth", 0),
+            height=video.get("frameHeight", 0),
+            target_bit_s=video.get("targetBitrate", 0.0),
+            limited_by=video.get("qualityLimitationReason", ""),
+            keyframe_requests=video.get("pliCount", 0) + video.get("firCount", 0),
         )
 
     def wait_frames(self, count: int, timeout: float = 15.0) -> Seen:

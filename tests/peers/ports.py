@@ -43,7 +43,7 @@ def free_port() -> int:
 
 
 def _claim(starts: list[int]) -> list[socket.socket]:
-    claims = []
+    claims: list[socket.socket] = []
     for start in starts:
         claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:

@@ -11,7 +11,7 @@ import socket
 import struct
 import threading
 import time
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from tests.peers import assets
 from tests.peers.ports import free_range
@@ -189,7 +189,7 @@ class RtpPhone:
         # Media time 0 is a full second of the wall clock, just past; ticks are counted from there without drift.
         began = time.monotonic() - time.clock_gettime(time.CLOCK_REALTIME) % 1
         late_audio, late_video = self._late
-        sockets = [stream_socket for s in (self.audio, self.video) for stream_socket in (s.rtp, s.rtcp)]
+        sockets: list[Any] = [stream_socket for s in (self.audio, self.video) for stream_socket in (s.rtp, s.rtcp)]
         ticks = {"audio": 1, "video": 1, "report": 1}
         due = {
             "audio": lambda: began + ticks["audio"] * AUDIO_TICK_S + late_audio,
@@ -222,7 +222,7 @@ class RtpPhone:
                 self.audio.report(now - late_audio)
                 self.video.report(now - late_video)
 
-    def _take(self, ready: list[object]) -> None:
+    def _take(self, ready: list[Any]) -> None:
         now = time.monotonic()
         for stream in (self.audio, self.video):
             if stream.rtp in ready:

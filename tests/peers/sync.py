@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import median
 
 import av
+from av.container import InputContainer
 
 from tests.peers.assets import BEEP_HZ, FLASH_S
 
@@ -23,7 +24,7 @@ def flashes_at(path: Path, stream: int) -> list[float]:
     found: list[float] = []
     bright = True  # a track that begins within a flash says nothing about its onset
     with av.open(str(path)) as container:
-        for frame in container.decode(container.streams[stream]):
+        for frame in container.decode(container.streams.video[_place(container, stream)]):
             small = frame.reformat(16, 12, "gray")
             plane = small.planes[0]
             rows = bytes(plane)
@@ -56,7 +57,7 @@ def _beep_levels(path: Path, stream: int) -> "list[tuple[float, float]]":
         pending, begins = array.array("h"), 0.0
         size = int(8000 * WINDOW_S)
         factor = 2 * math.cos(2 * math.pi * BEEP_HZ / 8000)
-        for frame in container.decode(container.streams[stream]):
+        for frame in container.decode(container.streams.audio[_place(container, stream)]):
             if frame.time is None:
                 continue
             due = begins + len(pending) / 8000
@@ -73,6 +74,12 @@ def _beep_levels(path: Path, stream: int) -> "list[tuple[float, float]]":
                 del pending[:size]
                 begins += WINDOW_S
     return levels
+
+
+def _place(container: InputContainer, index: int) -> int:
+    """The stream's place among those of its own kind."""
+    kind = container.streams[index].type
+    return [stream.index for stream in container.streams if stream.type == kind].index(index)
 
 
 def offsets(of: Sequence[float], against: Sequence[float]) -> list[float]:
