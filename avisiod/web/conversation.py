@@ -71,7 +71,7 @@ class Conversation:
         self._now = now
         self._bucket = Bucket(MESSAGES_PER_S, MESSAGES_AT_ONCE, now())
         self._session: SessionId | None = None
-        self._answering = False
+        self._answering: SessionId | None = None
         self._left = False
         self.step = Step.OUTSIDE
 
@@ -126,7 +126,7 @@ class Conversation:
                 self._join(message)
             case messages.Resume() if self.step is Step.OUTSIDE:
                 self._enter(lambda: self._desk.resume(message.token, self._address, self))
-            case messages.Offer() if self._session is not None and not self._answering:
+            case messages.Offer() if self._session is not None and self._answering != self._session:
                 self._run(self._answer(self._session, message.sdp))
             case messages.Candidate() if self._session is not None:
                 self._told("candidate", self._desk.candidate, self._session, message.candidate)
@@ -136,7 +136,7 @@ class Conversation:
                 self._error("out_of_order", f"{message.__struct_config__.tag} cannot come {self._where()}")
 
     def _where(self) -> str:
-        if self._answering:
+        if self._session is not None and self._answering == self._session:
             return "before the answer to the last offer"
         return {
             Step.OUTSIDE: "before joined",
@@ -190,17 +190,23 @@ class Conversation:
         )
 
     async def _answer(self, session: SessionId, sdp: str) -> None:
-        self._answering = True
+        self._answering = session
         try:
             answer = await self._desk.offer(session, sdp)
         except ValueError as error:
-            self._error("offer_refused", str(error)[:300])
+            why = str(error)[:300]
+            self._answered(session, lambda: self._error("offer_refused", why))
         except Exception:  # noqa: BLE001 - as above
-            self._failed("offer")
+            self._answered(session, lambda: self._failed("offer"))
         else:
-            self._say(messages.Answer(sdp=answer))
-        finally:
-            self._answering = False
+            self._answered(session, lambda: self._say(messages.Answer(sdp=answer)))
+
+    def _answered(self, session: SessionId, say: Callable[[], None]) -> None:
+        """Say it, unless the page went on to another session meanwhile."""
+        if self._answering == session:
+            self._answering = None
+        if self._session == session:
+            say()
 
     def _run(self, work: Awaitable[None]) -> None:
         ensureDeferred(_awaiting(work)).addErrback(

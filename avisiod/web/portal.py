@@ -67,7 +67,7 @@ class RelativesPortal:
         if portal.certificate_file:
             context: Any = Certificate(portal.certificate_file, portal.key_file)
             served = TLSMemoryBIOFactory(context, False, site)
-        self._factory = Doorman(served, clock, portal.trusted_proxies)
+        self.doorman = Doorman(served, clock, portal.trusted_proxies)
 
     def start(self) -> None:
         """Listen. PortalCannotStart when the address is taken or not ours."""
@@ -80,7 +80,7 @@ class RelativesPortal:
             )
         any_reactor: Any = reactor
         try:
-            self._listening = any_reactor.listenTCP(portal.port, self._factory, interface=portal.address, backlog=128)
+            self._listening = any_reactor.listenTCP(portal.port, self.doorman, interface=portal.address, backlog=128)
         except CannotListenError as error:
             raise PortalCannotStart(
                 f"portal.address {portal.address}, portal.port {portal.port}: {error.socketError}"

@@ -44,7 +44,7 @@ class WebPage(WebSocketClientProtocol):
 
     async def hears(self, kind: str) -> dict[str, Any]:
         """The next message, which must be of this type."""
-        message = await self.heard.get()
+        message = await self.heard.get().addTimeout(10, reactor)
         assert message["type"] == kind, message
         return message
 

@@ -291,3 +291,21 @@ async def test_a_portal_that_stops_says_so_and_frees_its_port(served: Served) ->
     assert (await page.closed)[0] == messages.CLOSE_STOPPING
     served.portal.start()
     await joined(served.portal.port)
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_answer_to_a_session_that_is_over_is_not_mistaken_for_the_next_ones(served: Served) -> None:
+    late: Deferred[str] = Deferred()
+    served.desk.answer = lambda sdp: late
+    page = await joined(served.portal.port)
+    page.say(type="offer", sdp="v=0")
+    await asked(served, "offer", "session-1")
+    served.desk.page.state("waiting", None)
+    await page.hears("state")
+    served.desk.resumed = verdict_joined("session-2")
+    page.say(type="resume", token=TOKEN)
+    await page.hears("joined")
+    late.callback("late")
+    served.desk.answer = lambda sdp: succeed("right")
+    page.say(type="offer", sdp="v=0")
+    assert (await page.hears("answer"))["sdp"] == "right"

@@ -16,6 +16,7 @@ const TRY_AGAIN_MS = 2000;
 const connection = new Connection();
 let stream = null;
 let call = null;
+let joining = null; // what to send once connected
 let leaving = null;
 let coming = null; // "code" while a code is looked at, "back" while a token is
 
@@ -59,11 +60,9 @@ const preparation = setUpDevices((ready) => {
 const code = setUpCode((join) => {
   sounds.audioContext();
   coming = "code";
-  const send = () => connection.send({ type: "join", ...join });
-  if (!send()) {
-    connection.addEventListener("open", send, { once: true });
-    connection.open();
-  }
+  if (connection.send({ type: "join", ...join })) return;
+  joining = join;
+  connection.open();
 });
 
 // Step 4: what the portal says.
@@ -88,7 +87,8 @@ const heard = {
   rejected(message) {
     const back = coming === "back" || call;
     coming = null;
-    if (back) end(page.rejections[message.why], []);
+    if (back && (message.why === "busy" || message.why === "throttled")) tryAgain(message.retry_after_s * 1000);
+    else if (back) end(page.rejections[message.why], []);
     else code.rejected(message);
   },
   answer(message) {
@@ -110,7 +110,7 @@ const heard = {
     end(page.endings[reason] ?? { title: _("The call is over"), advice: "" }, facts);
   },
   replaced() {
-    end({ title: _("The call goes on elsewhere"), advice: _("You opened it on another page or device. You can close this page.") }, [], { keep: true });
+    end({ title: _("The call goes on elsewhere"), advice: _("You opened it on another page or device. You can close this page.") }, []);
   },
   error(message) {
     if (message.what === "charter_changed") code.charterChanged();
@@ -126,6 +126,8 @@ connection.addEventListener("message", ({ detail }) => {
 });
 
 connection.addEventListener("open", () => {
+  if (joining) connection.send({ type: "join", ...joining });
+  joining = null;
   if (!memory.token || (!call && coming !== "back")) return;
   coming = "back";
   connection.send({ type: "resume", token: memory.token });
@@ -138,18 +140,19 @@ connection.addEventListener("away", () => {
 });
 
 connection.addEventListener("closed", () => {
+  joining = null;
   if (call) end({ title: _("The connection was closed"), advice: _("Load this page again: if the call is still there, you are back in it without a code.") }, [], { keep: true });
   else code.unreachable();
 });
 
 // Sound and picture could not be had: the token opens the same call once more, while its time lasts.
 
-function tryAgain() {
+function tryAgain(wait = 0) {
   setTimeout(() => {
     if (!call || !memory.token) return;
     coming = "back";
     connection.send({ type: "resume", token: memory.token });
-  }, TRY_AGAIN_MS);
+  }, Math.max(wait, TRY_AGAIN_MS));
 }
 
 // Step 5.
@@ -183,6 +186,7 @@ element("again").onclick = () => {
 
 async function comeBack() {
   show("devices");
+  element("devices-ask").hidden = true;
   coming = "back";
   try {
     stream = await devices.open({ soundOnly: memory.soundOnly });

@@ -16,6 +16,7 @@ export class Call extends EventTarget {
   #iceServers = [];
   #waiting = false;
   #renew = false;
+  #reviving = false;
   #deadline = null;
   #ticker = null;
   #wakeLock = null;
@@ -128,6 +129,33 @@ export class Call extends EventTarget {
 
   // Sound and picture.
 
+  // A phone in the background, or a headset pulled out, ends what was captured: open it anew.
+  async #revive() {
+    const ended = this.#stream?.getTracks().some((track) => track.readyState === "ended");
+    if (!ended || this.#reviving) return;
+    this.#reviving = true;
+    try {
+      const fresh = await devices.open({ soundOnly: memory.soundOnly, facing: this.#facing });
+      for (const track of fresh.getTracks()) {
+        const old = this.#stream.getTracks().find((each) => each.kind === track.kind);
+        if (old) track.enabled = old.enabled;
+      }
+      devices.release(this.#stream);
+      this.#stream = fresh;
+      this.#hold();
+      this.#offer();
+    } catch {
+      announce(_("Your camera or your microphone stopped. Load this page again to turn it on."));
+    } finally {
+      this.#reviving = false;
+    }
+  }
+
+  #hold() {
+    for (const track of this.#stream?.getTracks() ?? []) track.onended = () => { this.#revive(); };
+    this.#showSelf();
+  }
+
   #offer() {
     if (this.#waiting) {
       // The portal answers one offer at a time.
@@ -159,7 +187,7 @@ export class Call extends EventTarget {
   #open() {
     show("call");
     this.#curtain(_("Connecting…"), _("The person in detention sees that you are coming."));
-    this.#showSelf();
+    this.#hold();
     element("remaining").textContent = "–";
     this.#ticker = setInterval(() => this.#tick(), 250);
     document.addEventListener("visibilitychange", this.#visible);
@@ -209,6 +237,7 @@ export class Call extends EventTarget {
   #visible = () => {
     if (document.visibilityState !== "visible") return;
     this.#keepAwake();
+    this.#revive();
     element("remote").play().catch(() => {});
   };
 
@@ -270,6 +299,6 @@ export class Call extends EventTarget {
     this.#stream.removeTrack(old);
     this.#stream.addTrack(fresh);
     await this.#peer.replace(fresh);
-    this.#showSelf();
+    this.#hold();
   }
 }

@@ -32,7 +32,9 @@ export class Connection extends EventTarget {
     if (on) this.#watch = setInterval(() => this.#check(), 2000);
   }
 
+  /** Connect, unless it is under way or done. */
   open() {
+    if (this.#socket?.readyState <= WebSocket.OPEN) return;
     this.#done = false;
     clearTimeout(this.#retry);
     const address = new URL(page.socket, location.href);

@@ -19,6 +19,7 @@ export function duration(seconds) {
   const parts = [];
   const format = (value, unit) =>
     new Intl.NumberFormat(page.language, { style: "unit", unit, unitDisplay: "long" }).format(value);
+  if (whole >= 7200) return format(Math.ceil(whole / 3600), "hour");
   if (whole >= 60) parts.push(format(Math.floor(whole / 60), "minute"));
   if (whole % 60 || whole < 60) parts.push(format(whole % 60, "second"));
   return parts.join(" ");

@@ -1,0 +1,216 @@
+"""What stands before the pages: places, dawdlers, dead connections, TLS."""
+
+import pathlib
+import subprocess
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor, ssl
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
+from twisted.internet.protocol import Protocol
+
+from avisiod.web import doorman, messages, socket
+from avisiod.web.portal import PortalCannotStart, make_portal
+from avisiod.web.tls import Certificate, CertificateUnusable
+from tests.web.client import WebPage, connect
+from tests.web.clock import HandClock
+from tests.web.conftest import Served, configured, free_port
+from tests.web.desk import FakeDesk
+from tests.web.test_pages import get
+
+
+class Dawdler(Protocol):
+    """Opens a connection and says little."""
+
+    def __init__(self) -> None:
+        self.lost: Deferred[None] = Deferred()
+
+    def connectionLost(self, reason: object = None) -> None:  # noqa: N802 - Twisted's name
+        self.lost.callback(None)
+
+
+class Timed(Served):
+    clock: HandClock
+
+
+@pytest_twisted.async_yield_fixture
+async def timed(desk: FakeDesk) -> AsyncIterator[Timed]:
+    config = configured(free_port())
+    clock = HandClock()
+    served = Timed(make_portal(config, desk, clock), desk, config)
+    served.clock = clock
+    served.portal.start()
+    yield served
+    await served.portal.stop()
+
+
+async def dawdle(port: int) -> Dawdler:
+    dawdler = Dawdler()
+    await connectProtocol(HostnameEndpoint(reactor, "127.0.0.1", port), dawdler)
+    return dawdler
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_connection_that_never_asks_anything_is_closed(timed: Timed) -> None:
+    dawdler = await dawdle(timed.portal.port)
+    await get(timed, "/robots.txt")
+    dawdler.transport.write(b"GET / HT")  # type: ignore[union-attr]
+    timed.clock.turn(doorman.HTTP_LIFETIME_S + 1)
+    await dawdler.lost
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_page_in_use_outlives_the_limit_of_http(timed: Timed) -> None:
+    page = await connect(timed.portal.port)
+    await page.hears("welcome")
+    timed.clock.turn(socket.PING_EVERY_S)
+    timed.clock.turn(doorman.HTTP_LIFETIME_S - socket.PING_EVERY_S - 35)
+    page.join()
+    await page.hears("joined")
+    await _pong(page, timed)
+    timed.clock.turn(20)
+    page.say(type="hello", language="fr")
+    page.say(type="nonsense")
+    assert (await page.hears("error"))["what"] == "malformed"
+
+
+async def _pong(page: WebPage, timed: Timed) -> None:
+    """Let a ping and its pong pass."""
+    page.say(type="nonsense")
+    await page.hears("error")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_page_that_answers_no_ping_is_dropped_and_reported_gone(timed: Timed) -> None:
+    page = await connect(timed.portal.port)
+    await page.hears("welcome")
+    page.join()
+    await page.hears("joined")
+    gone: Deferred[None] = Deferred()
+    timed.desk.on_asked = lambda what: gone.callback(None) if what[0] == "gone" else None
+    # The clock runs on while the page says nothing at all.
+    timed.clock.turn(socket.PING_EVERY_S + 3 * socket.PONG_WITHIN_S)
+    await gone
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_page_that_never_joins_is_sent_away(timed: Timed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "IDLE_S", 1.0)
+    page = await connect(timed.portal.port)
+    await page.hears("welcome")
+    timed.clock.turn(socket.PING_EVERY_S)
+    assert (await page.closed)[0] == messages.CLOSE_IDLE
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_address_has_so_many_connections_and_gets_them_back(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.portal.doorman.places = doorman.Places(total=10, per_address=2)
+    first, second = await dawdle(served.portal.port), await dawdle(served.portal.port)
+    third = await dawdle(served.portal.port)
+    await third.lost
+    first.transport.loseConnection()  # type: ignore[union-attr]
+    await first.lost
+    while (await get(served, "/robots.txt")).status != 200:
+        pass
+    second.transport.loseConnection()  # type: ignore[union-attr]
+    await second.lost
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_address_has_so_many_pages(served: Served) -> None:
+    served.portal.sockets.places = doorman.Places(total=10, per_address=1)
+    page = await connect(served.portal.port)
+    await page.hears("welcome")
+    with pytest.raises(ConnectionError):
+        await connect(served.portal.port)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_port_in_use_is_told_with_the_key_to_change(served: Served, desk: FakeDesk) -> None:
+    second = make_portal(served.config, desk, HandClock())
+    with pytest.raises(PortalCannotStart, match=r"portal\.port"):
+        second.start()
+    assert (await get(served, "/")).status == 200
+
+
+def certificate(folder: pathlib.Path, name: str) -> None:
+    """A self-signed certificate for `name`, in folder/cert.pem and folder/key.pem."""
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+    ]
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem"), "-subj", f"/CN={name}"]
+    subprocess.run([*command, *files], check=True, capture_output=True)
+
+
+class Handshake(Protocol):
+    def __init__(self) -> None:
+        self.done: Deferred[tuple[str, str]] = Deferred()
+
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+        self.transport.write(b"GET /robots.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")  # type: ignore[union-attr]
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        if not self.done.called:
+            connection = self.transport.getHandle()  # type: ignore[union-attr]
+            peer = connection.get_peer_certificate().to_cryptography().subject.rfc4514_string()
+            self.done.callback((peer, connection.get_protocol_version_name()))
+
+
+async def shake_hands(port: int) -> tuple[str, str]:
+    protocol = Handshake()
+    reactor.connectSSL("127.0.0.1", port, _Once(protocol), ssl.CertificateOptions())  # type: ignore[attr-defined]
+    return await protocol.done
+
+
+class _Once(ssl.ClientContextFactory):
+    def __init__(self, protocol: Protocol) -> None:
+        self.protocol = protocol
+
+    def doStart(self) -> None:  # noqa: N802 - Twisted's name
+        pass
+
+    doStop = startedConnecting = clientConnectionFailed = clientConnectionLost = lambda self, *words: None  # noqa: N815
+
+    def buildProtocol(self, address: object) -> Protocol:  # noqa: N802 - Twisted's name
+        return self.protocol
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_renewed_certificate_is_used_without_a_restart_and_a_broken_one_is_not(
+    desk: FakeDesk, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate(tmp_path, "first.example")
+    files = {"certificate_file": str(tmp_path / "cert.pem"), "key_file": str(tmp_path / "key.pem")}
+    portal = make_portal(configured(free_port(), **files), desk, HandClock())
+    portal.start()
+    assert await shake_hands(portal.port) == ("CN=first.example", "TLSv1.3")
+    certificate(tmp_path, "second.example")
+    assert (await shake_hands(portal.port))[0] == "CN=second.example"
+    (tmp_path / "cert.pem").write_text("half a file")
+    assert (await shake_hands(portal.port))[0] == "CN=second.example"
+    assert "the former one stays in use" in caplog.text
+    await portal.stop()
+
+
+def test_a_certificate_that_does_not_fit_its_key_is_refused_at_start(tmp_path: pathlib.Path) -> None:
+    certificate(tmp_path, "first.example")
+    key = (tmp_path / "key.pem").read_bytes()
+    certificate(tmp_path, "second.example")
+    (tmp_path / "key.pem").write_bytes(key)
+    with pytest.raises(CertificateUnusable, match=r"cert\.pem"):
+        Certificate(str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"))
+    with pytest.raises(CertificateUnusable, match="none"):
+        Certificate(str(tmp_path / "none.pem"), str(tmp_path / "key.pem"))
