@@ -27,6 +27,9 @@ check: lint
 demo: setup
 	@$(PYTHON) -m demo
 
+bench: setup
+	@$(PYTHON) -m tests.bench all
+
 test: lint
 	$(PYTHON) -m pytest tests
 

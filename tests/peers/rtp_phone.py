@@ -34,7 +34,7 @@ class Received(NamedTuple):
     first_keyframe_at: float | None
 
 
-class _Stream:
+class Stream:
     """One direction pair of one medium: what is sent, what has come."""
 
     def __init__(self, address: str, port: int, payload_type: int, rate: int) -> None:
@@ -113,6 +113,9 @@ class RtpPhone:
     `video_late_s` and `audio_late_s` send late on purpose. One thread, which ends with `close`.
     """
 
+    STREAM: type[Stream] = Stream
+    """For phones that note more than this one."""
+
     def __init__(
         self, address: str = "127.0.0.1", *, packetization_mode: int = 1, audio_late_s: float = 0.0,
         video_late_s: float = 0.0,
@@ -120,8 +123,8 @@ class RtpPhone:
         first, _ = free_range(4)
         self.address = address
         self.packetization_mode = packetization_mode
-        self.audio = _Stream(address, first, AUDIO_PT, 8000)
-        self.video = _Stream(address, first + 2, VIDEO_PT, 90000)
+        self.audio = self.STREAM(address, first, AUDIO_PT, 8000)
+        self.video = self.STREAM(address, first + 2, VIDEO_PT, 90000)
         self.keyframe_requests = 0
         self._late = (audio_late_s, video_late_s)
         self._beeps = assets.beeps_alaw().read_bytes()

@@ -1,0 +1,151 @@
+"""How far from its limit a call really ends: the last packets that the parties got of each other."""
+
+import contextlib
+import datetime
+import itertools
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.bench.exact_relative import ExactRelative
+from tests.bench.scene import Dialled, Lines, dialled, new_stage, pause_until
+from tests.e2e.stage import Stage
+from tests.peers.waiting import NotSeen, wait_until
+
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), Path("libfaketimeMT.so.1"))
+BLOCKABLE = Path(__file__).parent / "blockable"
+ROOT = Path(__file__).resolve().parents[2]
+SET_BACK = datetime.timedelta(hours=1)
+STOPPED_S = 5.0
+BLOCKED_BEFORE_S = 1.0
+
+
+class Trouble(NamedTuple):
+    """What is done to the daemon around the limit, and for how long the parties listen after it."""
+
+    what: str
+    limit_s: float
+    listen_s: float
+    environment: Callable[[Path], Mapping[str, str]]
+    make: Callable[[Dialled, float], dict[str, Any]]
+    """Called once connected, with the limit; it returns facts that show that the trouble was real."""
+
+
+def _none(_call: Dialled, _limit: float) -> dict[str, Any]:
+    return {}
+
+
+def _no_environment(_folder: Path) -> Mapping[str, str]:
+    return {}
+
+
+def _faketime(folder: Path) -> Mapping[str, str]:
+    _set_clock(folder, datetime.timedelta())
+    return {
+        "LD_PRELOAD": str(FAKETIME),
+        "FAKETIME_TIMESTAMP_FILE": str(folder / "faketime"),
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_NO_CACHE": "1",
+    }
+
+
+def _set_clock(folder: Path, back: datetime.timedelta) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / "faketime.new"
+    aside.write_text(f"-{int(back.total_seconds())}s\n")
+    aside.rename(folder / "faketime")
+
+
+def _wall_clock_back(call: Dialled, limit: float) -> dict[str, Any]:
+    """In mid-call; that the daemon saw it is read off the wall-clock times of its own journal afterwards."""
+    pause_until(limit - 4)
+    _set_clock(call.stage.folder, SET_BACK)
+    return {}
+
+
+def _wall_clock_step_s(journal: list[dict[str, Any]]) -> float:
+    """By how much the wall clock leapt against the monotonic one, between two lines of the journal."""
+    ahead = [
+        datetime.datetime.fromisoformat(row["at_utc"]).timestamp() - float(row["at_monotonic"]) for row in journal
+    ]
+    return min((b - a for a, b in itertools.pairwise(ahead)), default=0.0)
+
+
+def _stopped(call: Dialled, limit: float) -> dict[str, Any]:
+    pid = call.stage.daemon.pid
+    pause_until(limit - STOPPED_S)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        pause_until(limit)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        pause_until(limit + STOPPED_S)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    return {"state_at_limit": state}
+
+
+def _blocked(call: Dialled, limit: float) -> dict[str, Any]:
+    """Its loop is busy from one second before to one second after the limit; /health answers only then."""
+    pause_until(limit - BLOCKED_BEFORE_S)
+    began = time.monotonic()
+    os.kill(call.stage.daemon.pid, signal.SIGUSR2)
+    with contextlib.suppress(OSError):
+        call.stage.health()
+    return {"unanswered_s": round(time.monotonic() - began, 3)}
+
+
+def _blockable(_folder: Path) -> Mapping[str, str]:
+    return {"PYTHONPATH": f"{BLOCKABLE}:{ROOT}"}
+
+
+TROUBLES = {
+    "quiet": Trouble("nothing special", 6.0, 1.5, _no_environment, _none),
+    "clock": Trouble("wall clock set back an hour in mid-call", 8.0, 1.5, _faketime, _wall_clock_back),
+    "stopped": Trouble(
+        "control process stopped (SIGSTOP) from 5 s before to 5 s after the limit",
+        8.0,
+        5.5,
+        _no_environment,
+        _stopped,
+    ),
+    "blocked": Trouble("control's loop blocked for 2 s around the limit", 6.0, 2.5, _blockable, _blocked),
+}
+
+
+def measure(lines: Lines, calls: int, names: Sequence[str] = tuple(TROUBLES)) -> None:
+    """So many calls for each trouble, one after the other."""
+    for name in names:
+        trouble = TROUBLES[name]
+        settings = {"calls": {"limit_s": trouble.limit_s, "warnings_s": []}}
+        with new_stage(f"deadline-{name}", settings, trouble.environment) as stage:
+            for number in range(calls):
+                try:
+                    lines.add("call", trouble=name, number=number, **_call(stage, name, trouble))
+                except (NotSeen, OSError, RuntimeError, ValueError) as error:
+                    lines.add("failed", trouble=name, number=number, why=str(error).partition("\n")[0])
+
+
+def _call(stage: Stage, name: str, trouble: Trouble) -> dict[str, Any]:
+    if name == "clock":
+        _set_clock(stage.folder, datetime.timedelta())
+    with dialled(stage) as call, ExactRelative(stage.portal_url) as relative:
+        relative.join(call.code)
+        wait_until(call.is_connected, 10, "connected")
+        limit = call.connected_at() + trouble.limit_s
+        facts = trouble.make(call, limit)
+        pause_until(limit + trouble.listen_s)
+        reason = call.wait_ended()
+        told = relative.heard.wait(lambda each: each[1]["type"] == "ended", 5, "ended")[0]
+        if name == "clock":
+            facts["wall_clock_step_s"] = round(_wall_clock_step_s(call.journal()), 1)
+        ends = {"phone": call.phone.last_forwarded(), "outside": relative.media.last_forwarded()}
+        return {
+            **{f"{leg}_ms": round((end - limit) * 1000, 1) for leg, end in ends.items()},
+            **facts,
+            "reason": reason,
+            "page_told_ms": round((told - limit) * 1000, 1),
+        }

@@ -1,0 +1,118 @@
+"""What a run's lines say against what must be reached. Pure."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+Line = dict[str, Any]
+
+JOIN_P95_S = 2.0
+DEADLINE_MS = 200.0
+APART_MS = 40.0
+
+
+class Verdict(NamedTuple):
+    """One promise, what was measured, and whether it is kept."""
+
+    promise: str
+    measured: str
+    kept: bool
+
+    def line(self) -> str:
+        return f"{'✓' if self.kept else '✗'} {self.promise}: {self.measured}"
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """By nearest rank: a value that was measured. ValueError of nothing."""
+    if not values:
+        raise ValueError("nothing was measured")
+    return sorted(values)[max(math.ceil(share * len(values)), 1) - 1]
+
+
+def measured(lines: Sequence[Line], **like: Any) -> list[Line]:
+    """Calls that were measured, of this kind."""
+    return [line for line in lines if line["kind"] == "call" and all(line[name] == it for name, it in like.items())]
+
+
+def failed(lines: Sequence[Line]) -> list[Line]:
+    """Calls that could not be."""
+    return [line for line in lines if line["kind"] == "failed"]
+
+
+def _all_measured(lines: Sequence[Line]) -> Verdict:
+    calls, lost = len(measured(lines)), failed(lines)
+    why = f"; {lost[0]['why']}" if lost else ""
+    return Verdict("every call could be measured", f"{calls} of {calls + len(lost)}{why}", bool(calls) and not lost)
+
+
+def join(lines: Sequence[Line]) -> list[Verdict]:
+    """From the code to the first picture."""
+    both = [line["both_s"] for line in measured(lines)]
+    p95 = percentile(both, 0.95) if both else math.inf
+    return [
+        _all_measured(lines),
+        Verdict(
+            f"from code to first picture on both sides under {JOIN_P95_S:g} s at p95",
+            f"{p95:.2f} s of {len(both)} calls",
+            p95 < JOIN_P95_S,
+        ),
+    ]
+
+
+def farthest(lines: Sequence[Line]) -> float:
+    """The last packet that is farthest from the limit, in ms; after it where positive."""
+    ends = [line[f"{leg}_ms"] for line in lines for leg in ("phone", "outside")]
+    return max(ends, key=abs, default=math.inf)
+
+
+def is_real(line: Line) -> bool:
+    """Whether the trouble was seen to be there, and the call ended by its limit."""
+    proof = {
+        "quiet": lambda: True,
+        "clock": lambda: line["wall_clock_step_s"] < -3500,
+        "stopped": lambda: line["state_at_limit"] == "T",
+        "blocked": lambda: line["unanswered_s"] > 1.9,
+    }
+    return proof[line["trouble"]]() and line["reason"] == "limit_reached"
+
+
+def deadline(lines: Sequence[Line]) -> list[Verdict]:
+    """The last packets, for each trouble."""
+    found = [_all_measured(lines)]
+    for trouble in dict.fromkeys(line["trouble"] for line in measured(lines)):
+        calls = measured(lines, trouble=trouble)
+        far, real = farthest(calls), sum(map(is_real, calls))
+        found.append(
+            Verdict(
+                f"last packet within {DEADLINE_MS:g} ms of the limit ({trouble})",
+                f"{far:+.1f} ms at most, {len(calls)} calls, {real} of them as intended",
+                abs(far) <= DEADLINE_MS and real == len(calls),
+            )
+        )
+    return found
+
+
+def recording(lines: Sequence[Line]) -> list[Verdict]:
+    """What is in the file, and where."""
+    exact, browser = measured(lines, relative="exact"), measured(lines, relative="Chromium")
+    tracks = [track for line in exact for track in line["tracks"].values()]
+    sent, missing = (sum(track[name] for track in tracks) for name in ("sent", "missing"))
+    apart = {
+        "exact parties": max((abs(line["worst_frames_apart_ms"]) for line in exact), default=math.inf),
+        "a phone and Chromium": max((abs(line["parties_apart_ms"]) for line in browser), default=math.inf),
+    }
+    return [
+        _all_measured(lines),
+        Verdict("every frame that was received is in the file", f"{missing} of {sent} missing", sent > 0 == missing),
+        *(
+            Verdict(f"parties within {APART_MS:g} ms of each other ({who})", f"{ms:.1f} ms at most", ms <= APART_MS)
+            for who, ms in apart.items()
+        ),
+    ]
+
+
+VERDICTS: dict[str, Callable[[Sequence[Line]], list[Verdict]]] = {
+    "join": join,
+    "deadline": deadline,
+    "recording": recording,
+}
