@@ -1,6 +1,7 @@
 """A real Chromium in a thread of its own, driven through Playwright, with a made-up camera and microphone."""
 
 import contextlib
+import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -21,9 +22,11 @@ Result = TypeVar("Result")
 
 
 @contextlib.contextmanager
-def chromium(*, devices: bool = True) -> Iterator[Browser]:
-    """Chromium; `devices`: camera and microphone are there and allowed."""
+def chromium(*, devices: bool = True, camera: pathlib.Path | None = None) -> Iterator[Browser]:
+    """Chromium; `devices`: camera and microphone are there and allowed; `camera`: an MJPEG file to be seen by it."""
     arguments = [*ARGUMENTS, ALLOWED] if devices else ARGUMENTS
+    if camera is not None:
+        arguments = [*arguments, f"--use-file-for-fake-video-capture={camera}"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
         try:

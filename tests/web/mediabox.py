@@ -3,6 +3,7 @@
 import asyncio
 import fractions
 import math
+import pathlib
 from array import array
 from collections.abc import Awaitable
 
@@ -50,6 +51,33 @@ class Tone(MediaStreamTrack):
         frame.sample_rate, frame.pts, frame.time_base = RATE, self._at, fractions.Fraction(1, RATE)
         self._at += size
         return frame
+
+
+def relative(count: int) -> Image.Image:
+    """Somebody at home, as the page's own camera sees them."""
+    image = Image.new("RGB", (640, 480), "#e9dcc8")
+    pen = ImageDraw.Draw(image)
+    pen.rectangle((0, 360, 640, 480), fill="#c79a6b")
+    pen.rounded_rectangle((60, 60, 210, 190), radius=8, fill="#f7f3ea", outline="#9c7c58", width=7)
+    pen.polygon([(75, 178), (120, 105), (150, 150), (172, 122), (196, 178)], fill="#7fa38a")
+    sway = round(6 * math.sin(count / 5))
+    pen.ellipse((196 + sway, 70, 444 + sway, 400), fill="#5a3a24")
+    pen.ellipse((150 + sway, 300, 490 + sway, 640), fill="#a5485a")
+    pen.rounded_rectangle((286 + sway, 250, 354 + sway, 335), radius=24, fill="#d9a987")
+    pen.ellipse((240 + sway, 98, 400 + sway, 302), fill="#e6b999")
+    pen.pieslice((226 + sway, 70, 414 + sway, 232), 180, 360, fill="#5a3a24")
+    for eye in (288, 352):
+        pen.ellipse((eye + sway - 8, 182, eye + sway + 8, 198), fill="#33261d")
+    pen.chord((286 + sway, 228, 354 + sway, 268), 0, 180, fill="#9a4a45")
+    return image
+
+
+def camera_film(file: pathlib.Path) -> pathlib.Path:
+    """Write what the page's camera is to see, as Chromium reads it."""
+    with file.open("wb") as film:
+        for count in range(60):
+            relative(count).save(film, "JPEG", quality=88)
+    return file
 
 
 def figure(count: int) -> Image.Image:

@@ -11,6 +11,7 @@ from twisted.internet import asyncioreactor
 
 asyncioreactor.install(asyncio.new_event_loop())
 
+from PIL import Image
 from playwright.sync_api import Page
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -23,7 +24,7 @@ from avisiod.web.portal import make_portal
 from tests.web.browser import chromium, in_browser, new_page, to_call, until
 from tests.web.conftest import configured, free_port
 from tests.web.desk import FakeDesk
-from tests.web.mediabox import MediaBox
+from tests.web.mediabox import MediaBox, camera_film
 
 OUT = pathlib.Path(__file__).resolve().parent.parent.parent / "build" / "screens"
 SIZES = {"phone": (390, 844), "tablet": (820, 1180), "computer": (1280, 800), "phone-turned": (844, 390)}
@@ -35,6 +36,7 @@ class Photographer:
 
     def __init__(self, url: str, desk: FakeDesk, name: str, language: str) -> None:
         self._url, self._desk, self._name, self._language = url, desk, name, language
+        self._film = camera_film(OUT.parent / "camera.mjpeg")
 
     def shoot(self, page: Page, screen: str, *, whole: bool = True) -> None:
         page.screenshot(path=OUT / f"{self._name}-{screen}.png", full_page=whole)
@@ -46,7 +48,7 @@ class Photographer:
 
     def prepare(self) -> None:
         """Everything before the call."""
-        with chromium() as browser:
+        with chromium(camera=self._film) as browser:
             page = new_page(browser, **self.options())
             page.goto(self._url)
             self.shoot(page, "1-welcome")
@@ -87,7 +89,7 @@ class Photographer:
     def call(self) -> None:
         """The call and its end."""
         tell = lambda function, *words: blockingCallFromThread(reactor, function, *words)  # noqa: E731
-        with chromium() as browser:
+        with chromium(camera=self._film) as browser:
             page = new_page(browser, **self.options(has_touch=self._name.startswith("phone")))
             to_call(page, self._url)
             page.wait_for_selector("#step-call:not([hidden])")
@@ -111,6 +113,18 @@ class Photographer:
             self.shoot(page, "5-end")
 
 
+def postcard() -> None:
+    """Three screens side by side, for docs/images/portal-call.png."""
+    width, height = SIZES["phone"]
+    gap = 24
+    card = Image.new("RGB", (3 * width + 4 * gap, height + 2 * gap), "#dfe7ec")
+    for place, screen in enumerate(("2-devices", "3-code", "4-call")):
+        with Image.open(OUT / f"phone-{screen}.png") as photograph:
+            top = photograph.crop((0, 0, width, min(height, photograph.height)))
+            card.paste(top, (gap + place * (width + gap), gap))
+    card.quantize(256).save(OUT / "portal-call.png", optimize=True)
+
+
 async def main(names: list[str], language: str) -> None:
     """Serve a portal and photograph it."""
     OUT.mkdir(parents=True, exist_ok=True)
@@ -128,6 +142,8 @@ async def main(names: list[str], language: str) -> None:
         await in_browser(photographer.call)
         await Deferred.fromFuture(asyncio.ensure_future(box.close()))
     await portal.stop()
+    if "phone" in names:
+        postcard()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import pytest
 import pytest_twisted
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, succeed
 
 from avisiod import ports
@@ -19,7 +20,7 @@ async def asked(served: Served, *what: str) -> None:
         return
     seen: Deferred[None] = Deferred()
     served.desk.on_asked = lambda came: seen.callback(None) if came == what and not seen.called else None
-    await seen
+    await seen.addTimeout(10, reactor)
 
 
 @pytest_twisted.ensureDeferred
@@ -128,8 +129,6 @@ async def test_a_page_that_vanishes_while_its_code_is_looked_at_is_reported_gone
 
 
 async def _turn() -> None:
-    from twisted.internet import reactor
-
     turned: Deferred[None] = Deferred()
     reactor.callFromThread(turned.callback, None)
     await turned
