@@ -5,19 +5,20 @@ import datetime
 import itertools
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.bench.exact_relative import ExactRelative
-from tests.bench.scene import Dialled, Lines, dialled, new_stage, pause_until
+from tests.bench.scene import Dialled, Lines, dialled, new_folder, pause_until
 from tests.e2e.stage import Stage
 from tests.peers.waiting import NotSeen, wait_until
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), Path("libfaketimeMT.so.1"))
-BLOCKABLE = Path(__file__).parent / "blockable"
-ROOT = Path(__file__).resolve().parents[2]
+AVISIOD = (sys.executable, "-m", "avisiod")
+BLOCKABLE = (sys.executable, "-m", "tests.bench.blockable")
 SET_BACK = datetime.timedelta(hours=1)
 STOPPED_S = 5.0
 BLOCKED_BEFORE_S = 1.0
@@ -26,19 +27,16 @@ BLOCKED_BEFORE_S = 1.0
 class Trouble(NamedTuple):
     """What is done to the daemon around the limit, and for how long the parties listen after it."""
 
-    what: str
     limit_s: float
     listen_s: float
-    environment: Callable[[Path], Mapping[str, str]]
     make: Callable[[Dialled, float], dict[str, Any]]
     """Called once connected, with the limit; it returns facts that show that the trouble was real."""
+    environment: Callable[[Path], Mapping[str, str]] = lambda _folder: {}
+    """What is added to the daemon's, given the stage's folder."""
+    program: Sequence[str] = AVISIOD
 
 
 def _none(_call: Dialled, _limit: float) -> dict[str, Any]:
-    return {}
-
-
-def _no_environment(_folder: Path) -> Mapping[str, str]:
     return {}
 
 
@@ -54,7 +52,6 @@ def _faketime(folder: Path) -> Mapping[str, str]:
 
 
 def _set_clock(folder: Path, back: datetime.timedelta) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     aside = folder / "faketime.new"
     aside.write_text(f"-{int(back.total_seconds())}s\n")
     aside.rename(folder / "faketime")
@@ -64,7 +61,17 @@ def _wall_clock_back(call: Dialled, limit: float) -> dict[str, Any]:
     """In mid-call; that the daemon saw it is read off the wall-clock times of its own journal afterwards."""
     pause_until(limit - 4)
     _set_clock(call.stage.folder, SET_BACK)
-    return {}
+    return {"under_libfaketime": _under_libfaketime(call.stage.daemon.pid)}
+
+
+def _under_libfaketime(group: int) -> bool:
+    """Whether every process of the daemon's group is: control and its workers."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.getpgid(int(process.name)) == group:
+                found.append("libfaketime" in (process / "maps").read_text())
+    return len(found) > 1 and all(found)
 
 
 def _wall_clock_step_s(journal: list[dict[str, Any]]) -> float:
@@ -98,21 +105,11 @@ def _blocked(call: Dialled, limit: float) -> dict[str, Any]:
     return {"unanswered_s": round(time.monotonic() - began, 3)}
 
 
-def _blockable(_folder: Path) -> Mapping[str, str]:
-    return {"PYTHONPATH": f"{BLOCKABLE}:{ROOT}"}
-
-
 TROUBLES = {
-    "quiet": Trouble("nothing special", 6.0, 1.5, _no_environment, _none),
-    "clock": Trouble("wall clock set back an hour in mid-call", 8.0, 1.5, _faketime, _wall_clock_back),
-    "stopped": Trouble(
-        "control process stopped (SIGSTOP) from 5 s before to 5 s after the limit",
-        8.0,
-        5.5,
-        _no_environment,
-        _stopped,
-    ),
-    "blocked": Trouble("control's loop blocked for 2 s around the limit", 6.0, 2.5, _blockable, _blocked),
+    "quiet": Trouble(6.0, 1.5, _none),
+    "clock": Trouble(8.0, 1.5, _wall_clock_back, environment=_faketime),
+    "stopped": Trouble(8.0, STOPPED_S + 0.5, _stopped),
+    "blocked": Trouble(6.0, 2.5, _blocked, program=BLOCKABLE),
 }
 
 
@@ -121,7 +118,9 @@ def measure(lines: Lines, calls: int, names: Sequence[str] = tuple(TROUBLES)) ->
     for name in names:
         trouble = TROUBLES[name]
         settings = {"calls": {"limit_s": trouble.limit_s, "warnings_s": []}}
-        with new_stage(f"deadline-{name}", settings, trouble.environment) as stage:
+        folder = new_folder(f"deadline-{name}")
+        environment = trouble.environment(folder)
+        with Stage(folder, settings=settings, program=trouble.program, environment=environment) as stage:
             for number in range(calls):
                 try:
                     lines.add("call", trouble=name, number=number, **_call(stage, name, trouble))

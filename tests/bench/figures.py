@@ -69,7 +69,7 @@ def is_real(line: Line) -> bool:
     """Whether the trouble was seen to be there, and the call ended by its limit."""
     proof = {
         "quiet": lambda: True,
-        "clock": lambda: line["wall_clock_step_s"] < -3500,
+        "clock": lambda: line["under_libfaketime"] and line["wall_clock_step_s"] < -3500,
         "stopped": lambda: line["state_at_limit"] == "T",
         "blocked": lambda: line["unanswered_s"] > 1.9,
     }

@@ -10,7 +10,7 @@ import av
 from avisiod.gateway import h264
 from avisiod.gateway.depacketizer import Depacketizer, Frame
 from tests.bench.numbered import Arrival
-from tests.bench.scene import Dialled, Lines, dialled, new_stage
+from tests.bench.scene import Dialled, Lines, dialled, new_folder
 from tests.e2e.stage import Stage
 from tests.peers import portal
 from tests.peers.browser import Relative
@@ -65,7 +65,8 @@ class FirstPicture:
 
 def measure(lines: Lines, calls: int) -> None:
     """So many calls, one after the other, each with a page that was just opened."""
-    with new_stage("join", {"calls": {"limit_s": 60.0, "warnings_s": []}}) as stage:
+    settings = {"calls": {"limit_s": 60.0, "warnings_s": []}}
+    with Stage(new_folder("join"), settings=settings) as stage:
         for number in range(calls):
             try:
                 lines.add("call", number=number, **_call(stage))

@@ -9,7 +9,7 @@ from typing import Any
 from demo.recording_report import report, sync
 from tests.bench.exact_relative import ExactRelative
 from tests.bench.numbered import NumberedStream, blocks, numbers
-from tests.bench.scene import Dialled, Lines, dialled, new_stage, pause_until
+from tests.bench.scene import Dialled, Lines, dialled, new_folder, pause_until
 from tests.e2e.stage import Stage
 from tests.peers import portal
 from tests.peers.waiting import NotSeen, wait_until
@@ -22,7 +22,8 @@ EDGE_S = 0.005
 
 def measure(lines: Lines, calls: int) -> None:
     """So many calls between exact parties, and as many with Chromium."""
-    with new_stage("recording", {"calls": {"limit_s": LIMIT_S, "warnings_s": []}}) as stage:
+    settings = {"calls": {"limit_s": LIMIT_S, "warnings_s": []}}
+    with Stage(new_folder("recording"), settings=settings) as stage:
         for number in range(calls):
             for with_, run in (("exact", _exact), ("Chromium", _chromium)):
                 try:

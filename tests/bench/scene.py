@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,12 @@ OUT = Path(__file__).resolve().parents[2] / "build" / "bench"
 ENDED_WITHIN_S = 30.0
 
 
-def new_stage(
-    name: str,
-    settings: Mapping[str, Mapping[str, Any]],
-    environment: Callable[[Path], Mapping[str, str]] = lambda _folder: {},
-) -> Stage:
-    """A stage whose folder is new; it stays until the next run, for whoever looks into the logs.
-
-    `environment` gets the folder and gives what is added to the daemon's.
-    """
+def new_folder(name: str) -> Path:
+    """For a stage: empty, and kept until the next run, for whoever looks into the logs."""
     folder = OUT / f"scene-{name}"
     shutil.rmtree(folder, ignore_errors=True)
-    return Stage(folder, settings=settings, environment=environment(folder))
+    folder.mkdir(parents=True)
+    return folder
 
 
 class Dialled:
