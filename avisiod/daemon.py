@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, FirstError
 from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThread
 
@@ -24,7 +24,7 @@ from avisiod.config import Config, IceServer
 from avisiod.devices import code_sms
 from avisiod.devices.modem import Modem
 from avisiod.devices.outbox import Outbox
-from avisiod.gateway import sealing
+from avisiod.gateway import sealing, wire
 from avisiod.gateway.manifest import decode
 from avisiod.gateway.media_gateway import MediaGateway
 from avisiod.gateway.registrations import EdgeUnreadable, current_registrations
@@ -107,8 +107,13 @@ class Daemon:
         await self.store.open()
         await self._load_inventory()
         await self._recover()
-        await self.media.start()
-        await self.sip.start()
+        try:
+            await self.media.start()
+            await self.sip.start()
+        except FirstError as error:
+            raise CannotStart(str(error.subFailure.value)) from None
+        except wire.WorkerError as error:
+            raise CannotStart(str(error)) from None
         if config.modem.device:
             self.modem.start()
         else:
@@ -234,8 +239,9 @@ def recordings_left(folder: Path, reason: EndReason) -> list[Recording]:
     """Seal what an earlier run left unsealed; every recording of the last days, for the store to compare. Blocks."""
     sealing.seal_truncated(folder, reason.value)
     newest = sorted(folder.glob("*/*/*"))[-RECENT_DAYS:]
+    manifests = (path for day in newest for path in day.glob("*.json") if not path.name.endswith(".facts.json"))
     found = []
-    for path in (path for day in newest for path in day.glob("*.mkv.json")):
+    for path in manifests:
         try:
             found.append(decode(path.read_bytes()).recording(path.parent))
         except (OSError, ValueError) as error:

@@ -87,6 +87,7 @@ class MediaGateway:
                     lambda n=n: _MediaLink(self, n),  # type: ignore[misc]
                     on_up=lambda n=n: self._up(n),  # type: ignore[misc]
                     on_down=lambda n=n: self._down(n),  # type: ignore[misc]
+                    on_hopeless=lambda error, n=n: self._ready[n].errback(error),  # type: ignore[misc]
                 )
             )
 
@@ -96,10 +97,10 @@ class MediaGateway:
         return any(worker.up for worker in self.workers)
 
     def start(self) -> Deferred[list[None]]:
-        """Start the workers; fires once all serve."""
+        """Start the workers; fires once all serve, fails with a wire.WorkerError when one cannot."""
         for worker in self.workers:
             worker.start()
-        return gatherResults(self._ready)
+        return gatherResults(self._ready, consumeErrors=True)
 
     async def open_call(self, call: str, offer: str, *, confidential: bool, language: str) -> str:
         """Open the phone's leg on the least busy worker; the SDP answer."""

@@ -81,6 +81,7 @@ class SipGateway:
                     lambda n=n: _SipLink(self, n),  # type: ignore[misc]
                     on_up=lambda n=n: self._up(n),  # type: ignore[misc]
                     on_down=lambda n=n: self._down(n),  # type: ignore[misc]
+                    on_hopeless=lambda error, n=n: self._ready[n].errback(error),  # type: ignore[misc]
                 )
             )
 
@@ -90,10 +91,10 @@ class SipGateway:
         return any(worker.up for worker in self.workers)
 
     def start(self) -> Deferred[list[None]]:
-        """Start the workers; fires once all serve."""
+        """Start the workers; fires once all serve, fails with a wire.WorkerError when one cannot."""
         for worker in self.workers:
             worker.start()
-        return gatherResults(self._ready)
+        return gatherResults(self._ready, consumeErrors=True)
 
     async def answer(self, sip_call: str, sdp: str) -> None:
         """Answer an INVITE or re-INVITE with 200."""

@@ -26,6 +26,8 @@ PING_WITHIN_S = 3.0
 """A worker that takes longer than this to answer hangs."""
 RESTART_FIRST_S = 0.05
 RESTART_LONGEST_S = 5.0
+TRIES = 5
+"""A worker that never ran is given up after so many."""
 STABLE_S = 30.0
 """A worker that has lived so long starts a new row of failures."""
 
@@ -47,8 +49,12 @@ class Worker:
         *,
         on_up: Callable[[], None],
         on_down: Callable[[], None],
+        on_hopeless: Callable[[wire.WorkerError], None] = lambda _: None,
     ) -> None:
-        """`module` is run with `python -m`; `settings` is what Configure carries."""
+        """`module` is run with `python -m`; `settings` is what Configure carries.
+
+        `on_hopeless` is told, once, when it never ran: it refused its settings (a port in use), or ended TRIES times.
+        """
         self.name = module.rpartition(".")[2]
         self.up = False
         self.restarts = 0
@@ -60,6 +66,8 @@ class Worker:
         self._make_link = make_link
         self._on_up = on_up
         self._on_down = on_down
+        self._on_hopeless = on_hopeless
+        self._ran_once = False
         self._link: amp.AMP | None = None
         self._process: interfaces.IProcessTransport | None = None
         self._timer: Timer | None = None
@@ -132,14 +140,22 @@ class Worker:
             logger.debug("%s could not be signalled: %s", self.name, error)
 
     def _configured(self, _answer: dict[str, Any]) -> None:
-        self.up = True
+        self.up = self._ran_once = True
         logger.info("%s runs (pid %s)", self.name, self.pid)
         self._on_up()
         self._ping()
 
     def _not_configured(self, failure: Failure) -> None:
         logger.warning("%s did not take its settings: %s", self.name, failure.getErrorMessage())
+        if isinstance(failure.value, wire.WorkerError) and not isinstance(failure.value, WorkerLost):
+            self._give_up(failure.value)
         self._signal("KILL")
+
+    def _give_up(self, error: wire.WorkerError) -> None:
+        """Tell the owner of a worker that never ran; one that has run once is always tried again."""
+        if not self._ran_once and self._stopping is None:
+            self._ran_once = True
+            self._on_hopeless(error)
 
     def _ping(self) -> None:
         if self._stopping is not None or not self.up:
@@ -167,6 +183,8 @@ class Worker:
             self._stopping.callback(None)
             return
         now = self._clock.now()
+        if self.restarts + 1 >= TRIES:
+            self._give_up(WorkerLost(f"{self.name} ended {TRIES} times before it ran: {reason.getErrorMessage()}"))
         self._failures = 1 if now - self._started_at > STABLE_S else self._failures + 1
         self.restarts += 1
         wait = min(RESTART_LONGEST_S, RESTART_FIRST_S * 2.0 ** (self._failures - 1))

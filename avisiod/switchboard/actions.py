@@ -222,6 +222,9 @@ class Actions:
         entry.seals += 1
         try:
             await self._keep(entry, await self.media.seal_recording(entry.call.id, command.reason.value))
+        except wire.NoSuchCall:
+            # Its worker is gone; what it left on disk is sealed as truncated.
+            logger.debug("no worker holds the recording any more", extra={"call": entry.call.id})
         except wire.WorkerError as error:
             logger.error("the recording was not sealed: %s", error, extra={"call": entry.call.id})
         finally:

@@ -304,8 +304,8 @@ class Stage:
         return [row for row in rows if call in (None, row["call"])]
 
     def calls(self) -> list[dict[str, Any]]:
-        """Every call that the daemon has kept."""
-        return self.rows("select * from calls")
+        """Every call that the daemon has kept, oldest first."""
+        return self.rows("select * from calls order by created_utc")
 
     def recordings(self) -> list[Path]:
         """Sealed recordings, by name."""

@@ -21,6 +21,7 @@ class Watched:
     def __init__(self, settings: bytes = b"{}") -> None:
         self.ups: list[Deferred[None]] = [Deferred(), Deferred()]
         self.downs = 0
+        self.hopeless: Deferred[wire.WorkerError] = Deferred()
         self.times_up = 0
         self.worker = Worker(
             reactor,
@@ -30,6 +31,7 @@ class Watched:
             amp.AMP,
             on_up=self.up,
             on_down=self.down,
+            on_hopeless=self.hopeless.callback,
         )
 
     def up(self) -> None:
@@ -87,6 +89,16 @@ async def test_a_worker_that_is_stopped_stays_stopped() -> None:
     assert watched.worker.restarts == 0
     with pytest.raises(WorkerLost, match="not running"):
         await watched.worker.call(wire.Ping)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_worker_that_refuses_its_settings_is_told_of_once() -> None:
+    watched = Watched(b"refuse")
+    watched.worker.start()
+    error = await watched.hopeless
+    assert "settings refused" in str(error)
+    assert watched.times_up == 0
+    await watched.worker.stop()
 
 
 @pytest_twisted.ensureDeferred

@@ -1,0 +1,152 @@
+"""What goes wrong in mid-call ends with its right reason, harms no other call, and loses nothing."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from demo.recording_report import report
+from tests.e2e.connected import connected, wait_ended
+from tests.e2e.stage import ContactEntry, PhoneEntry, Stage
+from tests.peers import portal
+from tests.peers.baresip import BaresipPhone
+from tests.peers.waiting import wait_until
+
+pytestmark = [pytest.mark.peer, pytest.mark.e2e, pytest.mark.timeout(180)]
+
+SISTER, LAWYER = ContactEntry(), ContactEntry("lawyer", "+33639980002", confidential=True)
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    folder = tmp_path_factory.mktemp("faults")
+    settings = {"calls": {"limit_s": 120.0, "warnings_s": [60.0]}, "media": {"outside_silent_s": 3.0}}
+    phones = [PhoneEntry(), PhoneEntry("cell2", "also-none", "A 102")]
+    with Stage(folder, settings=settings, phones=phones, contacts=[SISTER, LAWYER]) as stage:
+        yield stage
+
+
+@pytest.fixture(scope="module")
+def phone(stage: Stage) -> BaresipPhone:
+    return stage.phone()
+
+
+def workers(stage: Stage, module: str) -> list[int]:
+    """Process ids of the daemon's workers."""
+    tasks = Path(f"/proc/{stage.daemon.pid}/task").iterdir()
+    children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    return [child for child in children if module in Path(f"/proc/{child}/cmdline").read_text()]
+
+
+def test_the_detainee_hangs_up(stage: Stage, phone: BaresipPhone) -> None:
+    with connected(stage, phone) as (relative, call):
+        phone.hang_up()
+        row = wait_ended(stage, call)
+        assert (row["end_reason"], row["charged"]) == ("detainee_hung_up", 1)
+        wait_until(lambda: bool(portal.ending(relative)), 5, "the page tells the end")
+
+
+def test_the_relative_hangs_up_and_the_phone_is_told_and_hung_up(stage: Stage, phone: BaresipPhone) -> None:
+    with connected(stage, phone) as (relative, call):
+        mark = phone.events.mark()
+        portal.hang_up(relative)
+        assert wait_ended(stage, call)["end_reason"] == "relative_hung_up"
+        phone.wait_closed(20, since=mark)
+
+
+def test_a_page_that_is_loaded_again_is_back_without_a_code(stage: Stage, phone: BaresipPhone) -> None:
+    with connected(stage, phone) as (relative, call):
+        relative.reload()
+        wait_until(lambda: portal.is_connected(relative), 30, "the page is back in the call")
+        relative.wait_frames(15)
+        events = [row["event"] for row in stage.journal(call)]
+        assert events.count("CodeAccepted") == 1
+        assert "CameBack" in events
+        phone.hang_up()
+        wait_ended(stage, call)
+        wait_until(lambda: any(call in path.name for path in stage.recordings()), 10, "one recording of it all")
+
+
+def test_a_media_worker_that_dies_ends_its_call_uncharged_and_its_recording_is_sealed_as_truncated(
+    stage: Stage, phone: BaresipPhone
+) -> None:
+    with connected(stage, phone) as (relative, call):
+        mark = phone.events.mark()
+        relative.wait_frames(100)
+        os.kill(workers(stage, "media_worker")[0], signal.SIGKILL)
+        row = wait_ended(stage, call)
+        assert (row["end_reason"], row["charged"]) == ("media_failed", 0)
+        phone.wait_closed(10, since=mark)
+        wait_until(lambda: bool(portal.ending(relative)), 5, "the page tells the end")
+
+        def kept() -> bool:
+            return bool(stage.rows("select * from recordings where call = ?", call))
+
+        wait_until(kept, 15, "the recording is in the store")
+        kept_row = stage.rows("select * from recordings where call = ?", call)[0]
+        assert kept_row["truncated"] == 1
+        found = report(Path(str(kept_row["path"])))
+        assert len(found.tracks) == 4
+        assert found.duration_s > 2
+    with connected(stage, phone) as (_, again):
+        phone.hang_up()
+        assert wait_ended(stage, again)["end_reason"] == "detainee_hung_up"
+
+
+def test_a_sip_worker_that_dies_costs_no_call(stage: Stage, phone: BaresipPhone) -> None:
+    with connected(stage, phone) as (relative, call):
+        for pid in workers(stage, "sip_worker"):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: len(workers(stage, "sip_worker")) > 0, 5, "a SIP worker runs again")
+        frames = relative.seen().frames
+        relative.wait_frames(frames + 50)
+        portal.hang_up(relative)
+        assert wait_ended(stage, call)["end_reason"] == "relative_hung_up"
+    phone.hang_up()
+
+
+def test_a_lawyers_call_leaves_no_recording(stage: Stage, phone: BaresipPhone) -> None:
+    before = set(stage.recordings_folder.rglob("*"))
+    with connected(stage, phone, LAWYER) as (_, call):
+        phone.hang_up()
+        assert wait_ended(stage, call)["confidential"] == 1
+    assert set(stage.recordings_folder.rglob("*")) == before
+
+
+def test_when_the_modem_is_gone_the_phone_is_told_instead_of_waiting(stage: Stage, phone: BaresipPhone) -> None:
+    stage.modem.unplug()
+    mark, before = phone.events.mark(), len(stage.calls())
+    phone.dial(SISTER.dialled)
+    phone.wait_closed(90, since=mark)
+    assert [call["end_reason"] for call in stage.calls()[before:]] == ["sms_failed"]
+    stage.modem.plug()
+    wait_until(lambda: stage.metrics()["avisiod_modem_usable"] == 1.0, 40, "the modem is back")
+
+
+def test_an_unknown_number_is_refused_in_words(stage: Stage, phone: BaresipPhone) -> None:
+    mark = phone.events.mark()
+    phone.dial("0639980099")
+    phone.wait_closed(20, since=mark)
+    assert stage.calls()[-1]["end_reason"] == "unknown_number"
+
+
+def test_a_daemon_that_is_killed_ends_its_calls_on_both_sides_and_finds_their_recordings_again(
+    stage: Stage, phone: BaresipPhone
+) -> None:
+    with connected(stage, phone) as (relative, call):
+        mark = phone.events.mark()
+        stage.daemon.kill()
+        phone.wait_closed(15, since=mark)
+        frames = relative.seen().frames
+        stage.start_daemon()
+        row = wait_ended(stage, call)
+        assert (row["end_reason"], row["charged"]) == ("service_restarted", 0)
+        wait_until(
+            lambda: bool(stage.rows("select * from recordings where call = ?", call)), 15, "the recording is kept"
+        )
+        assert frames > 0
+    with connected(stage, phone) as (_, again):
+        phone.hang_up()
+        wait_ended(stage, again)
