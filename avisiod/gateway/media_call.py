@@ -43,14 +43,13 @@ Payloads = Sequence[bytes]
 
 
 class MediaCall:
-    """See the module. `tell` sends an event of wire.py to control; `over` is called once an orphan has ended."""
+    """See the module. `tell` sends an event of wire.py to control."""
 
     def __init__(
         self,
         shop: Workshop,
         call: str,
         tell: Callable[..., None],
-        over: Callable[[str], None],
         *,
         confidential: bool,
         language: str,
@@ -59,7 +58,6 @@ class MediaCall:
         self._call = call
         self._extra = {"call": call}
         self._tell_control = tell
-        self._over = over
         self._confidential = confidential
         self._language = language
         self._loop = asyncio.get_running_loop()
@@ -80,7 +78,6 @@ class MediaCall:
         self._recording = CallRecording(self._recorder_failed, self._extra)
         self._deadline = 0.0
         self._deadline_timer: Timer | None = None
-        self._orphan = False
         self._closed = False
         self._stats_due = time.monotonic() + STATS_EVERY_S
         self._tick_timer: asyncio.TimerHandle | None = None
@@ -303,8 +300,6 @@ class MediaCall:
             self._deadline_timer = None
         if not self._closed:
             self._presenter.start()
-        if self._orphan:
-            self._over(self._call)
 
     @property
     def _bridged(self) -> bool:
@@ -360,8 +355,6 @@ class MediaCall:
                 feedback.tick(time.monotonic(), self._phone_feedback)
             return
         self._tell(wire.LegChanged, leg=side.name, session=side.session, state=state, at=time.monotonic())
-        if self._orphan and state != "flowing":
-            self._over(self._call)
 
     def reported(self, side: Side, kind: Kind | None, packet: bytes, arrival: float) -> None:
         """See leg_side.SideListener."""
@@ -380,15 +373,9 @@ class MediaCall:
             if digit is not None:
                 self._tell(wire.RtpDigit, digit=digit)
 
-    def orphan(self) -> bool:
-        """Control is gone. Whether the call goes on, to its deadline; `over` then follows."""
-        self._orphan = True
-        return self._bridged and not self._closed
-
     async def close(self, reason: str) -> bytes:
         """Close everything, seal what was recorded; the manifest, empty where nothing is left to seal."""
         self._closed = True
-        self._orphan = False
         self._turn += 1
         self.unbridge()
         self._presenter.stop()

@@ -1,8 +1,8 @@
 """avisiod-media: the process that relays, records and speaks. Packets pass here and nowhere else.
 
 Control spawns it with one end of a socketpair as descriptor 3 and is the only one who tells it what to do. When
-control is gone, or SIGTERM comes, calls that are bridged go on to their deadline, which nobody can move any more; the
-others are closed at once. Every recording is sealed before the process ends.
+control is gone, or SIGTERM comes, every call is closed and its recording sealed before the process ends: nothing runs
+that nobody accounts for. While control merely hangs, calls go on, and their deadline is kept here.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ SWITCH_INTERVAL_S = 0.0005
 """A writer's thread that computes gives the interpreter back to the relay after this long, not after 5 ms."""
 
 LOST_REASON = "service_restarted"
-"""End of a call, in its manifest, that outlived control."""
+"""End of a call, in its manifest, whose control is gone."""
 
 
 class MediaWorker:
@@ -61,9 +61,7 @@ class MediaWorker:
             raise wire.WorkerError("the worker is not configured yet, or ends")
         if call in self._calls:
             raise wire.WorkerError("the call is open already; it goes on unchanged")
-        media = MediaCall(
-            self._workshop, call, self._tell, self._orphan_over, confidential=confidential, language=language
-        )
+        media = MediaCall(self._workshop, call, self._tell, confidential=confidential, language=language)
         self._calls[call] = media
         try:
             return await media.open(offer)
@@ -89,21 +87,15 @@ class MediaWorker:
             self._end_when_empty()
 
     def drain(self) -> None:
-        """Control is gone, or wants us to end: only what is bridged goes on, until its deadline."""
+        """Control is gone, or wants us to end: close every call, then end."""
         if self._draining:
             return
         self._draining = True
-        for call, media in list(self._calls.items()):
-            if not media.orphan():
-                self._orphan_over(call)
-        self._end_when_empty()
-
-    def _orphan_over(self, call: str) -> None:
-        """A call that nobody will close any more has come to its end."""
-        if call in self._calls:
+        for call in self._calls:
             task = asyncio.get_running_loop().create_task(self.close(call, LOST_REASON))
             self._closing.add(task)
             task.add_done_callback(self._closed)
+        self._end_when_empty()
 
     def _closed(self, task: asyncio.Task[bytes]) -> None:
         self._closing.discard(task)
@@ -255,7 +247,7 @@ class _Link(amp.AMP):
 
 
 def main() -> None:
-    """Serve on descriptor 3 until control is gone and the last call is over."""
+    """Serve on descriptor 3 until control is gone."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)  # until Configure tells more
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     import uvloop  # here, with the reactor: tests import this module and have a loop of their own

@@ -63,13 +63,12 @@ class Scene:
     def __init__(self, monkeypatch, confidential=True, **phone):
         self.monkeypatch = monkeypatch
         self.told = []
-        self.over = []
         self.phone = PlainPhone(**phone)
         self.page = None
         self.phone_clock = itertools.count()
         self.page_clock = itertools.count()
         self.call = MediaCall(
-            Shop(), "c1", lambda command, **arguments: self.told.append((command, arguments)), self.over.append,
+            Shop(), "c1", lambda command, **arguments: self.told.append((command, arguments)),
             confidential=confidential, language="fr",
         )  # fmt: skip
 
@@ -406,22 +405,5 @@ async def test_a_call_that_is_over_leaves_no_socket_no_task_and_no_memory(monkey
         gc.collect()
         assert call() is None
         assert (sockets(), len(asyncio.all_tasks())) == (before, tasks)
-
-    await run(scenario())
-
-
-@pytest_twisted.ensureDeferred
-async def test_an_orphan_goes_on_to_its_deadline_and_is_then_over(monkeypatch):
-    async def scenario():
-        scene = await Scene(monkeypatch).open()
-        assert not scene.call.orphan()
-        await scene.join()
-        await scene.flowing()
-        scene.call.bridge(time.monotonic() + 0.3)
-        assert scene.call.orphan()
-        await scene.both_send(KEY)
-        await until(lambda: scene.seen(102))
-        await until(lambda: scene.over == ["c1"])
-        await scene.close()
 
     await run(scenario())

@@ -244,13 +244,12 @@ async def test_forwarding_stops_at_the_deadline_while_control_is_frozen(stage):
 
 
 @stage(mode=1)
-async def test_a_bridged_call_outlives_control_until_its_deadline_and_its_recording_is_sealed(stage):
+async def test_a_worker_whose_control_is_gone_stops_forwarding_and_seals_the_recording(stage):
     await stage.join()
-    deadline = time.monotonic() + 2.0
-    await stage.gateway.bridge("c1", deadline)
+    await stage.gateway.bridge("c1", time.monotonic() + 60)
+    await until(lambda: len(stage.relayed(Kind.VIDEO)) > 30, "pictures are forwarded")
     (worker,) = stage.gateway.workers
-    stopped = worker.stop()  # SIGTERM, after which nobody tells the worker anything
-    await until(lambda: stopped.called, "the worker ended")
-    last = stage.relayed(Kind.VIDEO)[-1][0]
-    assert deadline - 0.3 < last < deadline + 0.2
+    told_at = time.monotonic()
+    await worker.stop()
+    assert stage.relayed(Kind.VIDEO)[-1][0] < told_at + 1.0
     assert decode(stage.path.with_name("call.mkv.json").read_bytes()).end_reason == "service_restarted"
