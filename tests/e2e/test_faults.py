@@ -75,6 +75,7 @@ def test_a_media_worker_that_dies_ends_its_call_uncharged_and_its_recording_is_s
     with connected(stage, phone) as (relative, call):
         mark = phone.events.mark()
         relative.wait_frames(100)
+        lines = stage.daemon.lines.mark()
         os.kill(workers(stage, "media_worker")[0], signal.SIGKILL)
         row = wait_ended(stage, call)
         assert (row["end_reason"], row["charged"]) == ("media_failed", 0)
@@ -90,6 +91,7 @@ def test_a_media_worker_that_dies_ends_its_call_uncharged_and_its_recording_is_s
         found = report(Path(str(kept_row["path"])))
         assert len(found.tracks) == 4
         assert found.duration_s > 2
+    stage.daemon.wait_for_line("media_worker runs", 15, since=lines)
     with connected(stage, phone) as (_, again):
         phone.hang_up()
         assert wait_ended(stage, again)["end_reason"] == "detainee_hung_up"
@@ -137,7 +139,7 @@ def test_a_daemon_that_is_killed_ends_its_calls_on_both_sides_and_finds_their_re
 ) -> None:
     with connected(stage, phone) as (relative, call):
         mark = phone.events.mark()
-        stage.daemon.kill()
+        os.kill(stage.daemon.pid, signal.SIGKILL)
         phone.wait_closed(15, since=mark)
         frames = relative.seen().frames
         stage.start_daemon()
