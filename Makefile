@@ -3,11 +3,12 @@
 # make check  lint, types, contracts and unit tests, in under a minute
 # make bench  measures what docs/benchmarks.md states
 # make install puts avisiod onto this server, as root
+# make bench-load  loads a media worker and other gateways in turn: docs/benchmarks-load.md, a quarter of an hour
 # make screens photographs every screen of the relatives' portal into build/screens
 export PYTHONPATH := $(CURDIR)
 PYTHON = .venv/bin/python
 
-.PHONY: install setup demo test check lint bench lock media prompts
+.PHONY: install setup demo test check lint bench bench-load lock media prompts
 
 setup:
 	@scripts/setup
@@ -36,6 +37,10 @@ test: lint
 lock:
 	$(PYTHON) -m piptools compile -q --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
 	$(PYTHON) -m piptools compile -q --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+
+bench-load:
+	@scripts/setup scripts/debian-packages-bench
+	$(PYTHON) -m tests.bench.load
 
 screens: setup
 	$(PYTHON) -m tests.web.screens

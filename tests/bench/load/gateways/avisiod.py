@@ -1,0 +1,186 @@
+"""avisiod's media worker: one real process, driven over AMP as control drives it; the SDP goes in without SIP."""
+
+import asyncio
+import os
+import secrets
+import socket
+import sys
+import time
+from importlib import metadata
+from typing import Any
+
+import msgspec
+from twisted.internet.error import ConnectionDone
+from twisted.protocols import amp
+from twisted.python.failure import Failure
+
+from avisiod.gateway import wire
+from avisiod.gateway.manifest import RecordingFacts
+from avisiod.gateway.settings import MediaWorkerSettings
+from tests.bench.load.browsers import Browser
+from tests.bench.load.gateways.base import Gateway
+from tests.bench.load.phones import Phone
+from tests.peers.ports import free_range
+
+CALLS = 120
+"""Room in the port ranges."""
+DEADLINE_S = 600.0
+PROMPTS_WITHIN_S = 90.0
+
+BECOME = f"""
+import os, sys
+os.dup2(int(sys.argv[1]), {wire.WORKER_FD})
+os.execv(sys.executable, [sys.executable, "-m", "avisiod.gateway.media_worker"])
+"""
+
+
+class Control(amp.AMP):
+    """Hears what the worker tells, and remembers what must not happen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flowing: dict[str, set[str]] = {}
+        self.trouble: list[str] = []
+
+    @wire.LegChanged.responder
+    def leg_changed(self, call: str, leg: str, session: str, state: str, at: float) -> dict[str, object]:
+        if state == "flowing":
+            self.flowing.setdefault(call, set()).add(leg)
+        else:
+            self.trouble.append(f"the {leg} leg of {call} is {state}")
+        return {}
+
+    @wire.RecorderFailed.responder
+    def recorder_failed(self, call: str, why: str) -> dict[str, object]:
+        self.trouble.append(f"the recorder of {call} failed: {why}")
+        return {}
+
+    @wire.PromptOver.responder
+    def prompt_over(self, call: str, prompt: str) -> dict[str, object]:
+        return {}
+
+    @wire.PhonePictureWanted.responder
+    def phone_picture_wanted(self, call: str) -> dict[str, object]:
+        return {}
+
+    @wire.DeadlinePassed.responder
+    def deadline_passed(self, call: str, last_forwarded: float) -> dict[str, object]:
+        return {}
+
+    @wire.Stats.responder
+    def stats(self, call: str, stats: bytes) -> dict[str, object]:
+        return {}
+
+
+class _Pipe(asyncio.Protocol):
+    """Lets AMP speak over an asyncio transport: no reactor needed."""
+
+    def __init__(self, link: amp.AMP) -> None:
+        self._link = link
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        self._link.makeConnection(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._link.dataReceived(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._link.connectionLost(Failure(ConnectionDone()))
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def loseConnection(self) -> None:  # noqa: N802 - Twisted's name
+        if self._transport is not None:
+            self._transport.close()
+
+    def getPeer(self) -> str:  # noqa: N802 - as above
+        return "worker"
+
+    getHost = getPeer  # noqa: N815 - as above
+
+
+class AvisiodGateway(Gateway):
+    """One media worker; `+rec` records every call into Matroska files, without it the calls are confidential."""
+
+    name = "avisiod"
+
+    def start(self) -> None:
+        self._ours, theirs = socket.socketpair()
+        argv = [sys.executable, "-c", BECOME, str(theirs.fileno())]
+        self.worker = self.launch(argv, pass_fds=(theirs.fileno(),), env={"PYTHONPATH": os.getcwd()})
+        theirs.close()
+        self.control = Control()
+
+    def version(self) -> str:
+        return f"{metadata.version('avisiod')}, Python {sys.version.split()[0]}"
+
+    async def ready(self) -> None:
+        """Configured, and done with the prompts, which are prepared once for all calls at the first one."""
+        await asyncio.get_running_loop().create_connection(lambda: _Pipe(self.control), sock=self._ours)
+        settings = MediaWorkerSettings(
+            worker=0,
+            phone_address="127.0.0.1",
+            phone_ports=free_range(4 * CALLS),
+            outside_address="127.0.0.1",
+            outside_announced="",
+            outside_ports=free_range(CALLS),
+            phone_silent_s=20.0,
+            outside_silent_s=20.0,
+            behind_nat=False,
+            prompts_folder="",
+            keep_free_bytes=0,
+            log_level="INFO",
+        )
+        await self._ask(wire.Configure, settings=msgspec.json.encode(settings))
+        phone = Phone()
+        await self._ask(wire.OpenCall, call="first", offer=phone.sdp(), confidential=True, language="fr")
+        await self._settled()
+        await self._ask(wire.CloseCall, call="first", reason="hung_up_inside")
+        phone.close()
+
+    async def _settled(self) -> None:
+        end = time.monotonic() + PROMPTS_WITHIN_S
+        quiet = 0
+        while quiet < 5:
+            before = self.sample()["cpu_ns"]
+            await asyncio.sleep(0.2)
+            quiet = quiet + 1 if self.sample()["cpu_ns"] - before < 20_000_000 else 0
+            if time.monotonic() > end:
+                raise RuntimeError("the worker goes on preparing prompts")
+
+    async def connect(self, i: int, browser: Browser, phone: Phone) -> None:
+        call = f"call{i}"
+        opened = await self._ask(
+            wire.OpenCall, call=call, offer=phone.sdp(i + 1), confidential=not self.recording, language="fr"
+        )
+        phone.set_remote(opened["answer"])
+        offer = await browser.offer()
+        answered = await self._ask(wire.OpenBrowserLeg, call=call, session="page", offer=offer, ice_servers=b"[]")
+        await browser.accept(answered["answer"])
+        if self.recording:
+            facts = RecordingFacts(
+                call=secrets.token_hex(8),
+                phone="bench",
+                contact="bench",
+                started_at="2026-01-01T00:00:00+00:00",
+                started_monotonic=time.monotonic(),
+            )
+            path = str(self.recordings / f"{call}.mkv")
+            await self._ask(wire.OpenRecorder, call=call, path=path, facts=msgspec.json.encode(facts))
+        await self._ask(wire.Bridge, call=call, deadline=time.monotonic() + DEADLINE_S)
+
+    async def record(self, i: int) -> None:
+        """The recorder writes before anything is bridged."""
+
+    def stop(self) -> None:
+        super().stop()
+        for each in self.control.trouble:
+            sys.stderr.write(f"{each}\n")
+
+    async def _ask(self, command: type[amp.Command], **arguments: object) -> dict[str, Any]:
+        asked = self.control.callRemote(command, **arguments)
+        return await asyncio.wait_for(asked.asFuture(asyncio.get_running_loop()), 20)
