@@ -13,6 +13,7 @@ import sqlite3
 import ssl
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -283,7 +284,11 @@ class Stage:
         return found
 
     def health(self) -> str:
-        return self._get("/health")
+        """What /health says, well (200) or not (503)."""
+        try:
+            return self._get("/health")
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
 
     def _get(self, path: str) -> str:
         url = f"http://127.0.0.1:{self._settings['metrics']['port']}{path}"
