@@ -6,7 +6,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred
@@ -24,10 +24,8 @@ from avisiod.gateway.manifest import RecordingFacts, decode
 from avisiod.gateway.media_gateway import MediaGateway
 from avisiod.gateway.sip_gateway import SipGateway
 from avisiod.ports import InvitationRecord, Sms, SmsFailed, SmsRoute, StoreUnavailable
+from avisiod.switchboard.board import Board
 from avisiod.switchboard.entry import Entry
-
-if TYPE_CHECKING:
-    from avisiod.switchboard.switchboard import Switchboard
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +35,7 @@ class Actions:
 
     def __init__(
         self,
-        board: "Switchboard",
+        board: Board,
         config: Config,
         sip: SipGateway,
         media: MediaGateway,

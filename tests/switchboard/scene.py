@@ -168,6 +168,7 @@ class Scene:
     async def connect(self, **dialled: str) -> tuple[Entry, Page, Joined]:
         entry, page = await self.wait_for_code(**dialled), Page()
         joined = await self.join(page)
+        await eventually(lambda: entry.call.recording or entry.call.confidential, "the recorder writes")
         await self.settled()
         self.board.leg_changed(entry.call.id, "outside", joined.session, "flowing", self.clock.now())
         await eventually(lambda: entry.call.state is State.CONNECTED, "both legs flow")
