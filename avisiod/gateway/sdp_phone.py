@@ -32,11 +32,19 @@ _FEEDBACK = ("nack", "nack pli", "ccm fir", "ccm tmmbr")
 _CLASH = range(64, 96)
 """Payload types that look like RTCP where both share a port (RFC 5761 section 4)."""
 
-_OWN_AUDIO = (
-    Codec(name="OPUS", payload_type=96, clock_rate=48000, channels=2, fmtp={"useinbandfec": "1"}),
-    Codec(name="G722", payload_type=9, clock_rate=8000),
-    Codec(name="PCMA", payload_type=8, clock_rate=8000),
-    Codec(name="PCMU", payload_type=0, clock_rate=8000),
+SIGNALLED_BY_PJSUA = True
+"""pjsua2 ends a call whose sound it has no codec for, and the pinned wheel has no Opus (docs/decisions/0008)."""
+PHONE_AUDIO = tuple(name for name in AUDIO_CODECS if not (SIGNALLED_BY_PJSUA and name == "OPUS"))
+
+_OWN_AUDIO = tuple(
+    codec
+    for codec in (
+        Codec(name="OPUS", payload_type=96, clock_rate=48000, channels=2, fmtp={"useinbandfec": "1"}),
+        Codec(name="G722", payload_type=9, clock_rate=8000),
+        Codec(name="PCMA", payload_type=8, clock_rate=8000),
+        Codec(name="PCMU", payload_type=0, clock_rate=8000),
+    )
+    if codec.name in PHONE_AUDIO
 )
 _OWN_EVENT = 101
 _OWN_VIDEO = tuple(
@@ -219,9 +227,9 @@ def _meaning(codec: Codec) -> tuple[object, ...]:
 
 def _audio_format(media: Media, formats: list[Format]) -> Format:
     for each in formats:
-        if each.name in AUDIO_CODECS:
+        if each.name in PHONE_AUDIO:
             return each
-    raise OfferUnacceptable(f"{media}: none of Opus, G722, PCMA, PCMU is offered")
+    raise OfferUnacceptable(f"{media}: none of {', '.join(PHONE_AUDIO)} is offered")
 
 
 def _video_format(media: Media, formats: list[Format]) -> Format:

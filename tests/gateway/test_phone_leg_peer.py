@@ -9,7 +9,7 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
 
-from avisiod.gateway import rtcp, rtp
+from avisiod.gateway import rtcp, rtp, sdp, sdp_phone
 from avisiod.gateway.dtmf import DigitReader
 from avisiod.gateway.keyframes import KeyframeRequests
 from avisiod.gateway.leg import Direction, Kind, Leg
@@ -121,7 +121,10 @@ async def until(condition) -> None:
 
 @pytest.mark.parametrize("codec", ["PCMA", "opus"])
 @pytest_twisted.ensureDeferred
-async def test_a_phone_sees_and_hears_itself_through_the_leg(tmp_path: Path, codec: str) -> None:
+async def test_a_phone_sees_and_hears_itself_through_the_leg(
+    tmp_path: Path, codec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sdp_phone, "PHONE_AUDIO", sdp.AUDIO_CODECS)
     loop = asyncio.get_event_loop()
     pool = UdpPorts("127.0.0.1", free_range(8), width=2)
 

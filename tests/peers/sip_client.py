@@ -36,6 +36,7 @@ class SipClient:
         self.to_tag = ""
         self.routes: list[str] = []
         self.target = ""
+        self.sdp = ""
         self.credentials = ""
 
     def _read(self) -> None:
@@ -49,7 +50,16 @@ class SipClient:
             message = parse(data)
             self.received.add(message)
             if isinstance(message, Request) and message.method != "ACK":
-                self.send(answer_to(message, 200, "OK", "mine").encode())
+                self.send(self._taken(message).encode())
+
+    def _taken(self, request: Request) -> Response:
+        response = answer_to(request, 200, "OK", "mine")
+        if request.method in {"INVITE", "UPDATE"}:
+            response.add("Contact", f"<sip:{self.user}@{self.host}:{self.port}>")
+            if request.body:
+                response.add("Content-Type", "application/sdp")
+                response.body = self.sdp.encode()
+        return response
 
     def send(self, data: bytes) -> None:
         if not self._stop:
@@ -79,6 +89,8 @@ class SipClient:
             request.add("Route", route)
         if body:
             request.add("Content-Type", kind)
+            if kind == "application/sdp":
+                self.sdp = body
             request.body = body.encode()
         return request
 

@@ -5,7 +5,7 @@ import json
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -41,7 +41,12 @@ class Worker:
     """`python -m avisiod.gateway.sip_worker` on a free port. `told` holds its events in order."""
 
     def __init__(
-        self, folder: Path, *, edge: tuple[str, ...] = ("127.0.0.1",), session_expires_s: int = 1800
+        self,
+        folder: Path,
+        *,
+        edge: tuple[str, ...] = ("127.0.0.1",),
+        session_expires_s: int = 1800,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.port = free_port()
         self.media_port = free_port()
@@ -56,7 +61,11 @@ class Worker:
         descriptor = theirs.fileno()
         run = f'exec 3<&{descriptor} {descriptor}<&-; exec "$0" -m avisiod.gateway.sip_worker'
         self.process = Process(
-            ["bash", "-c", run, sys.executable], name="sip worker", log=folder / "worker.log", pass_fds=[descriptor]
+            ["bash", "-c", run, sys.executable],
+            name="sip worker",
+            log=folder / "worker.log",
+            pass_fds=[descriptor],
+            env=env,
         )
         theirs.close()
         threading.Thread(target=self._read, name="amp", daemon=True).start()
