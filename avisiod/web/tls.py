@@ -5,6 +5,8 @@ import pathlib
 
 from OpenSSL import SSL
 from twisted.internet import ssl
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from zope.interface import implementer
 
 log = logging.getLogger(__name__)
 
@@ -13,8 +15,9 @@ class CertificateUnusable(Exception):
     """Certificate or key cannot be used; the text names the file and the cause."""
 
 
+@implementer(IOpenSSLServerConnectionCreator)
 class Certificate:
-    """Twisted's context factory: asked at each connection, it looks whether the files were renewed."""
+    """Twisted's maker of connections: asked at each connection, it looks whether the files were renewed."""
 
     def __init__(self, certificate_file: str, key_file: str) -> None:
         self._files = pathlib.Path(certificate_file), pathlib.Path(key_file)
@@ -22,8 +25,11 @@ class Certificate:
         self._context = self._load()
         self._complained = False
 
-    def getContext(self) -> SSL.Context:  # noqa: N802 - Twisted's name
-        """The context of the newest files that work."""
+    def serverConnectionForTLS(self, protocol: object) -> SSL.Connection:  # noqa: ARG002, N802 - Twisted's names
+        """A connection with the newest files that work."""
+        return SSL.Connection(self._newest(), None)
+
+    def _newest(self) -> SSL.Context:
         try:
             stamp = self._read_stamp()
             if stamp != self._stamp:
