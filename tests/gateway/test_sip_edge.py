@@ -1,11 +1,13 @@
 """Phones, Kamailio and the SIP worker, each a real process; only control is played."""
 
+import contextlib
 import datetime
 import re
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -211,6 +213,37 @@ def test_a_cancel_reaches_the_worker(client: SipClient, worker: Worker) -> None:
     assert worker.wait(wire.SipEnded, mark)["by"] == "phone"
 
 
+def test_an_answer_that_comes_after_the_cancel_is_refused(client: SipClient, worker: Worker) -> None:
+    mark = worker.told.mark()
+    late: list[str] = []
+
+    def answer_late(call: str) -> None:
+        client.received.wait(lambda m: isinstance(m, Response) and m.status == 180, 5, "180")
+        cancel = client.request("CANCEL", NUMBER, Via=client.last.get("via"))
+        client.send(cancel.encode())
+        worker.wait(wire.SipEnded, mark)
+        with pytest.raises(Refused) as refused:
+            worker.answer(call)
+        late.append(str(refused.value))
+
+    with Answering(worker, answer_late):
+        assert client.authenticated("INVITE", NUMBER, OFFER).status == 487
+    wait_until(lambda: bool(late), 5, "control was told")
+    assert late[0].startswith("NO_SUCH_CALL")
+
+
+def test_a_cancel_that_comes_after_the_answer_changes_nothing(client: SipClient, worker: Worker) -> None:
+    mark = worker.told.mark()
+    with Answering(worker):
+        response = client.authenticated("INVITE", NUMBER, OFFER)
+    client.established(response)
+    client.send(client.request("CANCEL", NUMBER, Via=client.last.get("via"), To="<sip:callee@avisio>").encode())
+    client.send(client.within("ACK").encode())
+    worker.wait(wire.Acknowledged, mark)
+    assert client.ask(client.within("BYE")).status == 200
+    assert worker.wait(wire.SipEnded, mark)["by"] == "phone"
+
+
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
 def test_hold_and_resume(client: SipClient, worker: Worker, method: str) -> None:
     sip_call = connect(client, worker)
@@ -301,6 +334,7 @@ def test_an_answer_that_pjsip_cannot_send_ends_the_call(client: SipClient, worke
     with Answering(worker, answer_opus):
         assert client.authenticated("INVITE", NUMBER, OFFER).status == 415
     assert worker.wait(wire.SipEnded, mark)["by"] == "failure"
+    wait_until(lambda: bool(failed), 5, "control was told")
     assert failed[0].startswith("WORKER_ERROR")
 
 
@@ -317,6 +351,35 @@ def test_digits_and_picture_requests_by_info_both_ways(client: SipClient, worker
     worker.ask(wire.AskPictureByInfo, sip_call=sip_call)
     info = client.received.wait(lambda m: isinstance(m, Request) and m.method == "INFO", 5, "INFO")
     assert b"picture_fast_update" in info.body
+    assert client.ask(client.within("BYE")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "digit"),
+    [
+        ("#", "application/dtmf", 200, "#"),
+        ("Signal=10\r\nDuration=100\r\n", "application/dtmf-relay", 200, "*"),
+        ("", "", 200, ""),
+        ("hello", "text/plain", 415, ""),
+    ],
+)
+def test_info_of_each_kind_is_answered(
+    client: SipClient, worker: Worker, body: str, kind: str, status: int, digit: str
+) -> None:
+    mark = worker.told.mark()
+    sip_call = connect(client, worker)
+    assert client.ask(client.within("INFO", body, kind)).status == status
+    assert client.ask(client.within("BYE")).status == 200
+    worker.wait(wire.SipEnded, mark)
+    digits = [told.arguments for told in worker.told.items(mark) if told.command == "InfoDigit"]
+    assert digits == ([{"sip_call": sip_call, "digit": digit}] if digit else [])
+
+
+def test_options_are_answered_in_and_out_of_a_dialogue(client: SipClient, worker: Worker) -> None:
+    assert client.ask(client.request("OPTIONS", "sip:avisio")).status == 200
+    client.new_dialogue()
+    connect(client, worker)
+    assert client.ask(client.within("OPTIONS")).status == 200
     assert client.ask(client.within("BYE")).status == 200
 
 
@@ -459,6 +522,29 @@ def test_a_worker_that_is_down_is_told_of_within_seconds(folder: Path) -> None:
         assert (response.status, response.get("retry-after")) == (503, "5")
 
 
+def test_an_invite_that_silences_workers_is_not_handed_round(folder: Path) -> None:
+    with ExitStack() as stack:
+        workers = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(4)]
+        for worker in workers:
+            worker.bind(("127.0.0.1", 0))
+            worker.setblocking(False)
+        edge = Kamailio(folder / "silenced", [worker.getsockname() for worker in workers], phones=PHONES)
+        stack.enter_context(edge)
+        client = stack.enter_context(SipClient(edge.edge))
+        client.register()
+        client.new_dialogue()
+        assert client.authenticated("INVITE", NUMBER, OFFER).status == 503
+        assert sum(_was_invited(worker) for worker in workers) == 2
+
+
+def _was_invited(worker: socket.socket) -> bool:
+    invited = False
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            invited |= worker.recv(65536).startswith(b"INVITE")
+    return invited
+
+
 def test_a_draining_worker_refuses_new_calls_and_ends_with_the_last(folder: Path) -> None:
     with (
         Worker(folder) as worker,
@@ -498,3 +584,14 @@ def test_a_port_that_is_taken_is_said_to_control(folder: Path, worker: Worker) -
     with pytest.raises(Refused, match="WORKER_ERROR"):
         worker.ask(wire.Configure, settings=b"{}")
     wait_until(lambda: worker.process.returncode is None, 1, "the worker lives on")
+
+
+def test_numbers_and_digits_stand_in_no_log(folder: Path, client: SipClient, worker: Worker) -> None:
+    """The worker logs at DEBUG here, and everything above went through it."""
+    connect(client, worker)
+    client.ask(client.within("INFO", "Signal=5\r\n", "application/dtmf-relay"))
+    assert client.ask(client.within("BYE")).status == 200
+    written = (folder / "worker.log").read_text()
+    assert "listening for the edge" in written
+    assert "0612345678" not in written
+    assert "Signal" not in written

@@ -295,3 +295,24 @@ async def test_no_log_line_and_no_journal_line_shows_a_number_or_a_code(
     written = caplog.text + " ".join(f"{line.event} {line.details}" for line in lines)
     for secret in (scene.route.code, scene.route.link, joined.token, "639980001"):
         assert secret not in written
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_lost_sip_worker_takes_only_its_own_dialogues(scene: Scene) -> None:
+    entry, *_ = await scene.connect()
+    scene.board.sip_worker_lost(["1-other"])
+    assert entry.sip_call == "s1"
+    scene.board.sip_worker_lost(["s1"])
+    assert entry.sip_call is None
+    assert entry.call.state is State.CONNECTED
+    scene.board.sip_ended("s1", "phone", 200)
+    await scene.settled()
+    assert entry.call.state is State.CONNECTED, "what a lost worker's number says later is not heard"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_phones_answer_to_an_offer_of_ours_reaches_its_media(scene: Scene) -> None:
+    entry, *_ = await scene.connect()
+    scene.board.phone_answered("s1", "v=0")
+    await scene.settled()
+    assert scene.media.last("update_phone_leg") == ("update_phone_leg", entry.call.id, "v=0")
