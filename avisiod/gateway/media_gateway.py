@@ -4,7 +4,7 @@ import os
 from typing import Any, Protocol
 
 import msgspec
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.protocols import amp
 
 from avisiod.clock import Clock
@@ -12,7 +12,7 @@ from avisiod.config import Config
 from avisiod.gateway import wire
 from avisiod.gateway.settings import MediaWorkerSettings
 from avisiod.gateway.stats import CallStats
-from avisiod.gateway.supervisor import Worker
+from avisiod.gateway.worker_pool import WorkerPool
 
 
 class MediaListener(Protocol):
@@ -51,7 +51,7 @@ def shares(first: int, last: int, workers: int) -> list[tuple[int, int]]:
     return [(first + n * size, first + (n + 1) * size - 1) for n in range(workers)]
 
 
-class MediaGateway:
+class MediaGateway(WorkerPool):
     """The media workers, as the switchboard uses them. Every coroutine fails with a wire.WorkerError."""
 
     def __init__(self, reactor: Any, clock: Clock, config: Config) -> None:
@@ -59,11 +59,9 @@ class MediaGateway:
         count = config.media.workers or os.cpu_count() or 1
         phone = shares(*config.media.phone_ports, count)
         outside = shares(*config.media.outside_ports, count)
-        self.workers: list[Worker] = []
-        self._ready: list[Deferred[None]] = []
         self._worker_of: dict[str, int] = {}
-        for n in range(count):
-            settings = MediaWorkerSettings(
+        settings = [
+            MediaWorkerSettings(
                 worker=n,
                 phone_address=config.media.phone_address,
                 phone_ports=phone[n],
@@ -77,30 +75,11 @@ class MediaGateway:
                 keep_free_bytes=config.recordings.keep_free_bytes,
                 log_level=config.log.level,
             )
-            self._ready.append(Deferred())
-            self.workers.append(
-                Worker(
-                    reactor,
-                    clock,
-                    "avisiod.gateway.media_worker",
-                    msgspec.json.encode(settings),
-                    lambda n=n: _MediaLink(self, n),  # type: ignore[misc]
-                    on_up=lambda n=n: self._up(n),  # type: ignore[misc]
-                    on_down=lambda n=n: self._down(n),  # type: ignore[misc]
-                    on_hopeless=lambda error, n=n: self._ready[n].errback(error),  # type: ignore[misc]
-                )
-            )
-
-    @property
-    def ready(self) -> bool:
-        """Whether at least one worker serves."""
-        return any(worker.up for worker in self.workers)
-
-    def start(self) -> Deferred[list[None]]:
-        """Start the workers; fires once all serve, fails with a wire.WorkerError when one cannot."""
-        for worker in self.workers:
-            worker.start()
-        return gatherResults(self._ready, consumeErrors=True)
+            for n in range(count)
+        ]
+        super().__init__(
+            reactor, clock, "avisiod.gateway.media_worker", settings, lambda n: _MediaLink(self, n), self._down
+        )
 
     async def open_call(self, call: str, offer: str, *, confidential: bool, language: str) -> str:
         """Open the phone's leg on the least busy worker; the SDP answer."""
@@ -171,10 +150,6 @@ class MediaGateway:
         if worker is None:
             raise wire.NoSuchCall("the call is on no worker")
         return self.workers[worker].call(command, call=call, **arguments)
-
-    def _up(self, n: int) -> None:
-        if not self._ready[n].called:
-            self._ready[n].callback(None)
 
     def _down(self, n: int) -> None:
         calls = [call for call, worker in self._worker_of.items() if worker == n]

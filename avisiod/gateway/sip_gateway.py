@@ -3,15 +3,14 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import msgspec
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.protocols import amp
 
 from avisiod.clock import Clock
 from avisiod.config import Config
 from avisiod.gateway import wire
 from avisiod.gateway.settings import SipWorkerSettings
-from avisiod.gateway.supervisor import Worker
+from avisiod.gateway.worker_pool import WorkerPool
 
 
 class SipListener(Protocol):
@@ -50,7 +49,7 @@ def worker_count(config: Config) -> int:
     return config.sip.workers or -(-config.calls.capacity // config.sip.dialogues_per_worker) + 1
 
 
-class SipGateway:
+class SipGateway(WorkerPool):
     """The SIP workers, as the switchboard uses them. Every coroutine fails with a wire.WorkerError.
 
     A `sip_call` is `N-ID`: the worker's number and the dialogue's id there.
@@ -58,11 +57,9 @@ class SipGateway:
 
     def __init__(self, reactor: Any, clock: Clock, config: Config) -> None:
         self.listener: SipListener | None = None
-        self.workers: list[Worker] = []
-        self._ready: list[Deferred[None]] = []
         self._calls: dict[str, int] = {}
-        for n in range(worker_count(config)):
-            settings = SipWorkerSettings(
+        settings = [
+            SipWorkerSettings(
                 worker=n,
                 address=config.sip.address,
                 port=config.sip.port + n,
@@ -71,30 +68,11 @@ class SipGateway:
                 dialogues=config.sip.dialogues_per_worker,
                 log_level=config.log.level,
             )
-            self._ready.append(Deferred())
-            self.workers.append(
-                Worker(
-                    reactor,
-                    clock,
-                    "avisiod.gateway.sip_worker",
-                    msgspec.json.encode(settings),
-                    lambda n=n: _SipLink(self, n),  # type: ignore[misc]
-                    on_up=lambda n=n: self._up(n),  # type: ignore[misc]
-                    on_down=lambda n=n: self._down(n),  # type: ignore[misc]
-                    on_hopeless=lambda error, n=n: self._ready[n].errback(error),  # type: ignore[misc]
-                )
-            )
-
-    @property
-    def ready(self) -> bool:
-        """Whether at least one worker serves."""
-        return any(worker.up for worker in self.workers)
-
-    def start(self) -> Deferred[list[None]]:
-        """Start the workers; fires once all serve, fails with a wire.WorkerError when one cannot."""
-        for worker in self.workers:
-            worker.start()
-        return gatherResults(self._ready, consumeErrors=True)
+            for n in range(worker_count(config))
+        ]
+        super().__init__(
+            reactor, clock, "avisiod.gateway.sip_worker", settings, lambda n: _SipLink(self, n), self._down
+        )
 
     async def answer(self, sip_call: str, sdp: str) -> None:
         """Answer an INVITE or re-INVITE with 200."""
@@ -123,10 +101,6 @@ class SipGateway:
         if worker is None:
             raise wire.NoSuchCall("the dialogue is on no worker")
         return self.workers[worker].call(command, sip_call=sip_call.partition("-")[2], **arguments)
-
-    def _up(self, n: int) -> None:
-        if not self._ready[n].called:
-            self._ready[n].callback(None)
 
     def _down(self, n: int) -> None:
         lost = [sip_call for sip_call, worker in self._calls.items() if worker == n]

@@ -1,0 +1,60 @@
+"""Several workers of one kind, started together: what the SIP and the media side of control have in common."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.protocols import amp
+
+from avisiod.clock import Clock
+from avisiod.gateway import wire
+from avisiod.gateway.supervisor import Worker
+
+
+class WorkerPool:
+    """Worker n is `workers[n]`; it gets `settings[n]` and speaks through `make_link(n)`."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        clock: Clock,
+        module: str,
+        settings: Sequence[msgspec.Struct],
+        make_link: Callable[[int], amp.AMP],
+        on_down: Callable[[int], None],
+    ) -> None:
+        """`on_down` is told the number of a worker that ended, before it is started again."""
+        self._ready: list[Deferred[None]] = [Deferred() for _ in settings]
+        self.workers = [
+            Worker(
+                reactor,
+                clock,
+                module,
+                msgspec.json.encode(of_one),
+                lambda n=n: make_link(n),  # type: ignore[misc]
+                on_up=lambda n=n: self._up(n),  # type: ignore[misc]
+                on_down=lambda n=n: on_down(n),  # type: ignore[misc]
+                on_hopeless=lambda error, n=n: self._hopeless(n, error),  # type: ignore[misc]
+            )
+            for n, of_one in enumerate(settings)
+        ]
+
+    @property
+    def ready(self) -> bool:
+        """Whether at least one worker serves."""
+        return any(worker.up for worker in self.workers)
+
+    def start(self) -> Deferred[list[None]]:
+        """Start the workers; fires once all serve, fails with a wire.WorkerError when one cannot."""
+        for worker in self.workers:
+            worker.start()
+        return gatherResults(self._ready, consumeErrors=True)
+
+    def _up(self, n: int) -> None:
+        if not self._ready[n].called:
+            self._ready[n].callback(None)
+
+    def _hopeless(self, n: int, error: wire.WorkerError) -> None:
+        if not self._ready[n].called:
+            self._ready[n].errback(error)
