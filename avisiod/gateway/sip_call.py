@@ -20,6 +20,7 @@ from avisiod.gateway.sip_message import (
     BodyUnsupported,
     Message,
     media_lines,
+    only_sound_negotiated,
     reason_header,
 )
 
@@ -151,7 +152,7 @@ class PhoneCall(pj.Call):
         operation.statusCode = status
         for name, value in headers:
             operation.txOption.headers.append(_header(name, value))
-        operation.sdp.wholeSdp = sdp
+        operation.sdp.wholeSdp = only_sound_negotiated(sdp)
         if offered:
             # As many m-lines as ours has; they may not be called video, for the library was built without it.
             operation.opt.audioCount, operation.opt.videoCount = media_lines(offered), 0
@@ -240,7 +241,8 @@ class PhoneCall(pj.Call):
     def onCallSdpCreated(self, prm: pj.OnCallSdpCreatedParam) -> None:  # noqa: N802 - PJSIP's name
         """PJSIP wrote a session description: ours takes its place."""
         if self._ours:
-            prm.sdp.wholeSdp = self._ours
+            is_answer = bool(prm.remSdp.wholeSdp)
+            prm.sdp.wholeSdp = only_sound_negotiated(self._ours) if is_answer else self._ours
 
 
 def _header(name: str, value: str) -> pj.SipHeader:

@@ -114,6 +114,15 @@ class Message:
         return self.kind == PICTURE_REQUEST_TYPE and bool(_PICTURE.search(self.body))
 
 
+def only_sound_negotiated(answer: str) -> str:
+    """An answer in which PJSIP negotiates nothing but sound: `m=video 30002` becomes `m=video 0/30002`.
+
+    Built without video, PJSIP pairs H264 with the offer's first H264 whatever its parameters are, and would put that
+    one's payload type into our answer. A line with port 0 it leaves alone; the edge takes the `0/` away.
+    """
+    return re.sub(r"(?m)^m=(?!audio )(\S+) (?!0[ /])(\d+) ", r"m=\1 0/\2 ", answer)
+
+
 def media_lines(sdp: str) -> int:
     """How many m-lines a session description has."""
     return len(re.findall(r"^m=", sdp, re.MULTILINE))

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from avisiod.gateway import wire
+from avisiod.gateway import sdp_phone, wire
+from avisiod.gateway.leg import Kind
 from avisiod.gateway.registrations import Registration, read_registrations
 from tests.peers.baresip import BaresipPhone
 from tests.peers.kamailio import Kamailio
@@ -29,6 +30,12 @@ NUMBER = "sip:0612345678@avisio"
 VIDEO = (
     "m=video 40002 RTP/AVP 99\r\nb=AS:1500\r\na=rtpmap:99 H264/90000\r\n"
     "a=fmtp:99 profile-level-id=42e01f;packetization-mode=1\r\na=rtcp-fb:99 nack pli\r\na=sendrecv\r\n"
+)
+SAMPLES = Path(__file__).parent / "sdp"
+OWN = sdp_phone.OwnSide(
+    address="192.0.2.1",
+    ports={Kind.AUDIO: sdp_phone.Ports(30000, 30001), Kind.VIDEO: sdp_phone.Ports(30002, 30003)},
+    session_id=77,
 )
 _HEAD = b"INVITE sip:1@avisio SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\n"
 """How messages of RFC 4475 begin here."""
@@ -317,6 +324,31 @@ def test_opus_first_and_pcma_second_is_answered_pcma_and_stands(client: SipClien
     client.send(client.within("ACK").encode())
     worker.wait(wire.Acknowledged, mark)
     assert client.ask(client.within("BYE")).status == 200
+
+
+@pytest.mark.parametrize("name", ["baresip", "door_phone", "grandstream", "linphone", "yealink"])
+def test_the_offer_of_a_known_phone_is_answered_and_the_call_stands(
+    client: SipClient, worker: Worker, name: str
+) -> None:
+    mark = worker.told.mark()
+    offer = (SAMPLES / f"{name}.sdp").read_text().replace("\r\n", "\n").replace("\n", "\r\n")
+    answer = sdp_phone.answer(offer, OWN, version=1).text
+    with Answering(worker, lambda call: worker.answer(call, answer)):
+        response = client.authenticated("INVITE", NUMBER, offer)
+    assert worker.wait(wire.Invited, mark)["offer"] == offer
+    assert (response.status, without_origin(response.body.decode())) == (200, without_origin(answer))
+    client.established(response)
+    client.send(client.within("ACK").encode())
+    sip_call = worker.wait(wire.Acknowledged, mark)["sip_call"]
+    hold = client.within("INVITE", re.sub(r"(?m)^(o=\S+ \S+) \d+", r"\1 99999", offer) + "a=sendonly\r\n")
+    client.send(hold.encode())
+    again = worker.wait(wire.Reoffer, mark)["offer"]
+    answer = sdp_phone.answer(again, OWN, version=2).text
+    worker.answer(sip_call, answer)
+    assert without_origin(client.final(hold).body.decode()) == without_origin(answer)
+    client.send(client.within("ACK").encode())
+    assert client.ask(client.within("BYE")).status == 200
+    assert worker.wait(wire.SipEnded, mark)["by"] == "phone"
 
 
 def test_an_answer_that_pjsip_cannot_send_ends_the_call(client: SipClient, worker: Worker) -> None:

@@ -11,6 +11,7 @@ from avisiod.gateway.sip_message import (
     BodyUnsupported,
     Message,
     media_lines,
+    only_sound_negotiated,
     reason_header,
 )
 
@@ -98,6 +99,12 @@ def test_our_own_picture_request_is_understood() -> None:
 
 def test_media_lines_are_counted() -> None:
     assert media_lines(SDP + "m=video 0 RTP/AVP 99\r\na=m=x\r\n") == 2
+
+
+def test_only_sound_is_left_to_negotiate() -> None:
+    other = "m=video {0} RTP/AVP 99\r\nm=application 0 UDP/BFCP *\r\n"
+    assert only_sound_negotiated(SDP + other.format("30002")) == SDP + other.format("0/30002")
+    assert only_sound_negotiated(SDP + other.format("0/30002")) == SDP + other.format("0/30002")
 
 
 def test_a_reason_cannot_break_out_of_its_quotes() -> None:
