@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from avisiod.gateway import wire
-from tests.gateway.test_sip_edge import NUMBER, OFFER, PHONES, Answering, without_origin
+from tests.gateway.test_sip_edge import NUMBER, OFFER, PHONES, VIDEO, Answering, without_origin
 from tests.peers.kamailio import Kamailio
 from tests.peers.sip_client import SipClient
 from tests.peers.sip_message import Message, Request
@@ -49,10 +49,10 @@ def test_a_phone_that_never_acknowledges_has_failed(client: SipClient, worker: W
 
 @pytest.mark.parametrize("allow", ["INVITE, ACK, CANCEL, BYE", "INVITE, ACK, CANCEL, BYE, UPDATE"])
 def test_we_refresh_the_session_with_our_own_description(client: SipClient, worker: Worker, allow: str) -> None:
-    ours = ANSWER.format(port=worker.media_port)
+    ours = ANSWER.format(port=worker.media_port) + VIDEO
     mark = worker.told.mark()
-    with Answering(worker):
-        response = client.authenticated("INVITE", NUMBER, OFFER, Allow=allow, Supported="timer")
+    with Answering(worker, lambda call: worker.answer(call, ours)):
+        response = client.authenticated("INVITE", NUMBER, OFFER + VIDEO, Allow=allow, Supported="timer")
     client.established(response)
     client.send(client.within("ACK").encode())
     worker.wait(wire.Acknowledged, mark)
