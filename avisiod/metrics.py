@@ -46,6 +46,14 @@ class Stream(Protocol):
     def keyframes(self) -> int:
         """Since the leg began."""
 
+    @property
+    def asked_again(self) -> int:
+        """Since the leg began."""
+
+    @property
+    def resent(self) -> int:
+        """Since the leg began."""
+
 
 class Leg(Protocol):
     """Counters of one leg."""
@@ -210,6 +218,10 @@ class _Media:
             "bytes": Counter("avisiod_rtp_bytes", "RTP bytes; their rate is the bitrate.", stream, registry=registry),
             "lost": Counter("avisiod_rtp_lost_packets", "Expected and not received.", stream, registry=registry),
             "keyframes": Counter("avisiod_keyframes", "Complete pictures.", stream, registry=registry),
+            "asked_again": Counter(
+                "avisiod_rtp_asked_again_packets", "Missed and asked for by NACK.", stream, registry=registry
+            ),
+            "resent": Counter("avisiod_rtp_resent_packets", "Sent again on a NACK.", stream, registry=registry),
         }
         self._jitter = Histogram(
             "avisiod_rtp_jitter_seconds",

@@ -8,7 +8,8 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 from aiortc import (
@@ -23,6 +24,7 @@ from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 
 from avisiod.gateway.leg import Kind, LegListener, MediaLine
 from avisiod.gateway.ortc import DtlsServer, IceGatherer, SrtpReceiver, SrtpSender
+from avisiod.gateway.retransmission import original
 from avisiod.gateway.udp_ports import UdpPorts
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,9 @@ SHORTEST_BYTES = 12
 
 MAX_CANDIDATES = 64
 """Remote candidates taken from one page; RFC 8445 section 6.1.2.5 limits pairs to 100."""
+
+
+_NONE: Mapping[int, int] = MappingProxyType({})
 
 
 class IceDtls(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +87,8 @@ class BrowserLeg:
         self._receiver: SrtpReceiver | None = None
         self._sender: SrtpSender | None = None
         self._kinds: list[Kind | None] = [None] * 128
+        self._retransmitted: dict[int, MediaLine] = {}
+        self._repairs: Mapping[int, int] = _NONE
         self._dropped_invalid = 0
         self._heard = 0.0
         self._state = "new"
@@ -119,10 +126,16 @@ class BrowserLeg:
             candidates=tuple(candidate_to_sdp(each) for each in self._gatherer.getLocalCandidates()),
         )
 
-    def start(self, peer: IceDtls, lines: dict[Kind, MediaLine]) -> None:
-        """Begin ICE and DTLS with the page; `lines` is what was agreed."""
+    def start(self, peer: IceDtls, lines: dict[Kind, MediaLine], repairs: Mapping[int, int] = _NONE) -> None:
+        """Begin ICE and DTLS with the page; `lines` is what was agreed.
+
+        `repairs` tells the SSRC of what is retransmitted under each SSRC of the page's retransmissions.
+        """
         self.lines = lines
+        self._repairs = repairs
         for kind, line in lines.items():
+            if line.rtx_payload_type is not None:
+                self._retransmitted[line.rtx_payload_type] = line
             self._kinds[line.codec.payload_type] = kind
             if line.event_payload_type is not None:
                 self._kinds[line.event_payload_type] = kind
@@ -191,11 +204,24 @@ class BrowserLeg:
         packet = receiver.rtp(data)
         kind = self._kinds[packet[1] & 0x7F] if packet is not None else None
         if packet is None or kind is None:
-            self._dropped_invalid += 1
+            if packet is None or not self._repaired(packet):
+                self._dropped_invalid += 1
             return False
         self._heard = now = time.monotonic()
         self._listener.rtp(self, kind, packet, now)
         return kind is Kind.AUDIO or data[1] > 127
+
+    def _repaired(self, packet: bytes) -> bool:
+        """An authentic packet that is no agreed media: whether it is a retransmission."""
+        line = self._retransmitted.get(packet[1] & 0x7F)
+        source = self._repairs.get(int.from_bytes(packet[8:12], "big"))
+        if line is None or source is None:
+            return False
+        self._heard = now = time.monotonic()
+        carried = original(packet, line.codec.payload_type, source)
+        if carried is not None:
+            self._listener.repaired(self, line.kind, carried, now)
+        return True
 
     def send_rtp(self, kind: Kind, packet: bytes | bytearray | memoryview) -> None:  # noqa: ARG002 - of Leg
         """Encrypt and send now; nothing happens before `connected` or after `close`."""

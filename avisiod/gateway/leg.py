@@ -58,6 +58,8 @@ class MediaLine(msgspec.Struct, frozen=True, kw_only=True):
     """The peer takes TMMBR (RFC 5104): a limit to what it sends."""
     remb: bool = False
     """The peer takes REMB (draft-alvestrand-rmcat-remb)."""
+    rtx_payload_type: int | None = None
+    """Retransmissions are a stream of their own (RFC 4588)."""
 
 
 class LegListener(Protocol):
@@ -65,6 +67,9 @@ class LegListener(Protocol):
 
     def rtp(self, leg: "Leg", kind: Kind, packet: bytes, arrival: float) -> None:
         """A packet of the leg's agreed payload type, from its validated address, authentic where encrypted."""
+
+    def repaired(self, leg: "Leg", kind: Kind, packet: bytes, arrival: float) -> None:
+        """A packet that came by retransmission, as it first was; it may have come before."""
 
     def rtcp(self, leg: "Leg", kind: Kind | None, packet: bytes, arrival: float) -> None:
         """A compound RTCP packet; `kind` is None where both kinds share one transport (BUNDLE)."""

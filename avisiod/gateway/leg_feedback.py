@@ -1,10 +1,11 @@
 """What one leg and we tell each other about the media: reports, keyframe requests, counters.
 
 Feedback is answered here, never passed on: a receiver's report about our stream says nothing to the other leg's
-sender. What crosses over is the wish for a picture. Retransmission would have its place in `_read`, an estimate of
-the bandwidth in `_limit`: now REMB tells a page what the phone takes at most, and pages reduce by the loss that our
-reports tell. Without any REMB Chromium begins with a quarter of a megabit and small pictures, and takes half a minute
-to find out that there is more (REMB is believed at once in the first 2 s of its estimator).
+sender. What crosses over is the wish for a picture. What is missing of the peer's video is asked for again where the
+peer takes NACKs, and made up for by a keyframe where it does not come; what the peer misses of ours is sent again.
+REMB tells a page what the phone takes at most, and pages reduce by the loss that our reports tell. Without any REMB
+Chromium begins with a quarter of a megabit and small pictures, and takes half a minute to find out that there is more
+(REMB is believed at once in the first 2 s of its estimator).
 """
 
 import logging
@@ -13,9 +14,11 @@ from collections.abc import Callable
 from avisiod.gateway import rtcp
 from avisiod.gateway.keyframes import KeyframeRequests
 from avisiod.gateway.leg import Kind, Leg, MediaLine
+from avisiod.gateway.losses import REORDER_S, Losses
 from avisiod.gateway.reception import Reception
 from avisiod.gateway.relay import OutStream
 from avisiod.gateway.reports import Reports, SenderClock
+from avisiod.gateway.retransmission import Retransmission
 from avisiod.gateway.stats import LegStats, StreamStats
 
 log = logging.getLogger(__name__)
@@ -31,6 +34,12 @@ FIRST_BITRATE = 800_000
 """Bit/s that a page may send at once, before any loss is known; mobile networks take it."""
 FIRST_BITRATE_S = 5.0
 
+GAP_PICTURE_S = 1.0
+"""Between two keyframes asked for because of losses: where many packets are lost, large pictures make more of it."""
+
+Later = Callable[[float, Callable[[float], None]], object]
+"""Calls the function with the time then, in so many seconds."""
+
 Told = Callable[[Kind, float, int, float], None]
 """Takes the kind, NTP in seconds, RTP timestamp and arrival of a sender report."""
 
@@ -38,9 +47,12 @@ Told = Callable[[Kind, float, int, float], None]
 class LegFeedback:
     """The feedback of one leg. Methods are called from the loop; `tick` a few times a second."""
 
-    def __init__(self, wants_picture: Callable[[], None], info: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, wants_picture: Callable[[], None], later: Later, info: Callable[[], None] | None = None
+    ) -> None:
         """`wants_picture`: the peer asks for a keyframe; `info` has a SIP INFO sent, where the leg has SIP."""
         self._wants_picture = wants_picture
+        self._later = later
         self._info = info
         self._leg: Leg | None = None
         self._streams: dict[Kind, OutStream] = {}
@@ -52,6 +64,9 @@ class LegFeedback:
         self._reports: dict[Kind, Reports] = {}
         self._keyframes: KeyframeRequests | None = None
         self._keyframes_before = 0
+        self._retransmission: Retransmission | None = None
+        self._looks_for_losses = False
+        self._gap_picture_due = 0.0
         self.clock = SenderClock({})
         self.unreadable = 0
         """Compound packets that are none."""
@@ -63,8 +78,8 @@ class LegFeedback:
         streams: dict[Kind, OutStream],
         now: float,
         bitrate: int = 0,
-    ) -> dict[Kind, Callable[[bytes, float], None]]:
-        """What was agreed and what we send; returns what counts the packets of each kind.
+    ) -> dict[Kind, Reception]:
+        """What was agreed and what we send; returns what takes note of the packets of each kind.
 
         `bitrate` is what the peer's video may have at most, in bit/s, where the peer takes REMB; 0: nothing is said.
         """
@@ -81,9 +96,11 @@ class LegFeedback:
                 self._reports[kind] = Reports(kind, rate, CNAME, streams[kind], self._receptions[kind], now)
                 self.clock = SenderClock(self._rates)
         self._follow_video(lines.get(Kind.VIDEO))
-        return {kind: reception.count for kind, reception in self._receptions.items()}
+        return self._receptions
 
     def _follow_video(self, line: MediaLine | None) -> None:
+        if line is not None:
+            self._follow_losses(line)
         if line is None:
             self._keyframes = None
         elif self._keyframes is None:
@@ -92,6 +109,56 @@ class LegFeedback:
             )
         else:
             self._keyframes.agree(line)
+
+    def _follow_losses(self, line: MediaLine) -> None:
+        """Both ways: what we miss, and what the peer misses."""
+        reception = self._receptions[Kind.VIDEO]
+        if reception.losses is None:
+            reception.losses = Losses(asks=line.nack)
+            reception.on_gap = self._gap
+            self._retransmission = None
+        reception.losses.asks = line.nack
+        if not line.nack:
+            self._retransmission = None
+        elif self._retransmission is None:
+            self._retransmission = Retransmission(self._streams[Kind.VIDEO], line)
+        else:
+            self._retransmission.agree(line)
+
+    def _gap(self, _: float) -> None:
+        """Something is missing of the peer's video: soon it must be asked for."""
+        if not self._looks_for_losses:
+            self._looks_for_losses = True
+            self._later(REORDER_S, self._look_for_losses)
+
+    def _look_for_losses(self, now: float) -> None:
+        self._looks_for_losses = False
+        reception = self._receptions[Kind.VIDEO]
+        losses = reception.losses
+        if self._leg is None or losses is None or reception.ssrc is None:
+            return
+        lost = losses.look(reception.extended, now, self.round_trip_s)
+        if lost:
+            own = self._streams[Kind.VIDEO].ssrc
+            nack = rtcp.Nack(sender=own, media=reception.ssrc, lost=tuple(number & 0xFFFF for number in lost))
+            description = rtcp.SourceDescription(cnames=((own, CNAME),))
+            self._send(Kind.VIDEO, rtcp.build(rtcp.ReceiverReport(ssrc=own), description, nack))
+        self._mend(now)
+        if losses.waits:
+            self._looks_for_losses = True
+            self._later(losses.next_look(now), self._look_for_losses)
+
+    def _mend(self, now: float) -> None:
+        """A gap that stays is made up for by a keyframe."""
+        losses = self._receptions[Kind.VIDEO].losses
+        if losses is not None and losses.broken and now >= self._gap_picture_due:
+            self._gap_picture_due = now + GAP_PICTURE_S
+            self.want_picture(now)
+
+    @property
+    def round_trip_s(self) -> float:
+        """To the peer and back; 0 while unknown."""
+        return max((reports.round_trip_s for reports in self._reports.values()), default=0.0)
 
     def _send(self, kind: Kind, packet: bytes) -> None:
         if self._leg is not None:
@@ -113,7 +180,10 @@ class LegFeedback:
         if often:
             self._often_due = now + OFTEN_S
         keyframes = self._keyframes
-        if keyframes is not None and keyframes.wanted:
+        if keyframes is None:
+            return
+        self._mend(now)
+        if keyframes.wanted:
             reception = self._receptions[Kind.VIDEO]
             if reception.keyframes != self._keyframes_before:
                 keyframes.seen()
@@ -159,10 +229,19 @@ class LegFeedback:
                 self._hear_blocks(packet, which, now)
             case rtcp.ReceiverReport():
                 self._hear_blocks(packet, None, now)
+            case rtcp.Nack():
+                self._resend(packet, now)
             case rtcp.PictureLoss():
                 self._wants_picture()
             case rtcp.FullIntraRequest():
                 self._wants_picture()
+
+    def _resend(self, nack: rtcp.Nack, now: float) -> None:
+        retransmission, leg = self._retransmission, self._leg
+        if retransmission is None or leg is None or nack.media != self._streams[Kind.VIDEO].ssrc:
+            return
+        for packet in retransmission.asked(nack.lost, now, self.round_trip_s):
+            leg.send_rtp(Kind.VIDEO, packet)
 
     def _hear_blocks(self, report: rtcp.SenderReport | rtcp.ReceiverReport, done: Kind | None, now: float) -> None:
         """One report of a bundled peer may carry blocks about both of our streams."""
@@ -175,6 +254,10 @@ class LegFeedback:
     def _kind_of(self, ssrc: int) -> Kind | None:
         return next((kind for kind, reception in self._receptions.items() if reception.ssrc == ssrc), None)
 
+    def stop(self) -> None:
+        """The leg is about to close: nothing is sent any more."""
+        self._leg = None
+
     def goodbye(self, now: float) -> None:
         """Tell the peer that our streams end."""
         for kind, reports in self._reports.items():
@@ -186,10 +269,13 @@ class LegFeedback:
             dropped_strangers=self._leg.dropped_strangers if self._leg is not None else 0,
             dropped_invalid=(self._leg.dropped_invalid if self._leg is not None else 0) + self.unreadable,
             pictures_asked=self._keyframes.asked if self._keyframes is not None else 0,
-            round_trip_ms=max((reports.round_trip_s for reports in self._reports.values()), default=0.0) * 1000,
+            round_trip_ms=self.round_trip_s * 1000,
         )
         nothing = StreamStats()
         audio, video = self._reports.get(Kind.AUDIO), self._reports.get(Kind.VIDEO)
         stats.audio_received, stats.audio_sent = (audio.received(), audio.sent()) if audio else (nothing, nothing)
         stats.video_received, stats.video_sent = (video.received(), video.sent()) if video else (nothing, nothing)
+        if self._retransmission is not None:
+            stats.video_sent.asked_again = self._retransmission.wanted
+            stats.video_sent.resent = self._retransmission.resent
         return stats

@@ -90,6 +90,16 @@ class Side:
         except Exception as error:  # noqa: BLE001 - what we do not understand costs this call at most
             self._broke(error)
 
+    def repaired(self, leg: Leg, kind: Kind, packet: bytes, arrival: float) -> None:  # noqa: ARG002 - of LegListener
+        """See LegListener."""
+        path = self._paths.get(kind)
+        if path is None:
+            return
+        try:
+            path.repaired(packet, arrival)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._broke(error)
+
     def rtcp(self, leg: Leg, kind: Kind | None, packet: bytes, arrival: float) -> None:  # noqa: ARG002 - as above
         """See LegListener."""
         if self._let_go:

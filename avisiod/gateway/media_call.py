@@ -72,7 +72,9 @@ class MediaCall:
         self._inward = Passage()
         self._presenter = Presenter(self._loop, self._send_phone)
         self._turn = 0
-        self._phone_feedback = LegFeedback(self._phone_wants_picture, lambda: self._tell(wire.PhonePictureWanted))
+        self._phone_feedback = LegFeedback(
+            self._phone_wants_picture, self._later, lambda: self._tell(wire.PhonePictureWanted)
+        )
         self._outside_feedback: LegFeedback | None = None
         self._digits = DigitReader()
         self._recording = CallRecording(self._recorder_failed, self._extra)
@@ -125,8 +127,8 @@ class MediaCall:
         """What was agreed with the phone reaches the paths and the presenter."""
         lines = phone.lines
         self._inward.receives(phone, lines, self._phone_ssrcs)
-        counts = self._phone_feedback.follow(phone, lines, self._inward.streams, time.monotonic())
-        self._outward.sends(lines, counts)
+        receptions = self._phone_feedback.follow(phone, lines, self._inward.streams, time.monotonic())
+        self._outward.sends(lines, receptions)
         self._phone_side.follow(lines, self._outward.paths)
         audio = lines.get(Kind.AUDIO)
         if audio is not None:
@@ -229,12 +231,12 @@ class MediaCall:
     def _follow_outside(self, phone: PhoneLeg, leg: BrowserLeg, side: Side, agreement: BrowserAgreement) -> None:
         lines = agreement.lines
         self._outward.receives(leg, lines, self._outside_ssrcs)
-        feedback = LegFeedback(lambda: self.ask_picture("phone"))
+        feedback = LegFeedback(lambda: self.ask_picture("phone"), self._later)
         self._outside_feedback = feedback
-        counts = feedback.follow(
+        receptions = feedback.follow(
             leg, lines, self._outward.streams, time.monotonic(), bitrate=self._video_kbps(phone) * 1000
         )
-        self._inward.sends(lines, counts)
+        self._inward.sends(lines, receptions)
         side.follow(lines, self._inward.paths)
         self._recording.follow("outside", lines)
         peer = IceDtls(
@@ -243,7 +245,7 @@ class MediaCall:
             fingerprints=agreement.fingerprints,
             candidates=agreement.candidates,
         )
-        leg.start(peer, lines)
+        leg.start(peer, lines, agreement.repairs)
 
     def add_candidate(self, session: str, candidate: str) -> None:
         """A trickled candidate; one of a page that was replaced is passed over."""
@@ -259,6 +261,8 @@ class MediaCall:
         if self._bridged:
             self.unbridge()
         leg, side = self._outside, self._outside_side
+        if self._outside_feedback is not None:
+            self._outside_feedback.stop()
         self._outside = self._outside_side = self._outside_feedback = None
         if side is not None:
             side.let_go()
@@ -388,6 +392,7 @@ class MediaCall:
                     self._phone_side.let_go()
                     self._phone_feedback.goodbye(time.monotonic())
                     self._tell(wire.Stats, stats=self._stats())
+                    self._phone_feedback.stop()
                     await self._phone.close()
             finally:
                 manifest = await self._recording.seal(reason)
@@ -425,6 +430,9 @@ class MediaCall:
 
     def _tell(self, command: Any, **arguments: object) -> None:
         self._tell_control(command, call=self._call, **arguments)
+
+    def _later(self, seconds: float, function: Callable[[float], None]) -> None:
+        self._loop.call_later(seconds, lambda: function(time.monotonic()))
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)

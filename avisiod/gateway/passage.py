@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from avisiod.gateway import h264
 from avisiod.gateway.leg import Kind, Leg, MediaLine
+from avisiod.gateway.reception import Reception
 from avisiod.gateway.relay import OutStream, Path
 
-Count = Callable[[bytes, float], None]
 Tap = Callable[[bytes, float], None]
 
 
@@ -23,14 +23,16 @@ class Passage:
         self._sender: dict[Kind, MediaLine] = {}
         self._receiver: dict[Kind, MediaLine] = {}
 
-    def sends(self, lines: dict[Kind, MediaLine], counts: dict[Kind, Count]) -> None:
+    def sends(self, lines: dict[Kind, MediaLine], receptions: dict[Kind, Reception]) -> None:
         """What the sending leg agreed to; a path that exists goes on, with its counters."""
         self._sender = lines
         for kind, line in lines.items():
+            reception = receptions[kind]
             if kind in self.paths:
-                self.paths[kind].count = counts[kind]
+                self.paths[kind].count = reception.count
             else:
-                self.paths[kind] = Path(kind, self.streams.get(kind) or _stream(line, 0), counts[kind])
+                self.paths[kind] = Path(kind, self.streams.get(kind) or _stream(line, 0), reception.count)
+            self.paths[kind].repair = reception.repaired
             declared = h264.parameter_sets(line.codec.fmtp)
             if declared:
                 self.paths[kind].parameter_sets = declared

@@ -1,9 +1,11 @@
 """What arrives of one stream: counters, loss and jitter as RFC 3550 wants them (appendix A.1, A.3, A.8). Pure."""
 
 import struct
+from collections.abc import Callable
 
 from avisiod.gateway import h264
 from avisiod.gateway.leg import Kind
+from avisiod.gateway.losses import Losses
 from avisiod.gateway.rtcp import ReportBlock, SenderReport
 from avisiod.gateway.rtp import header_length
 from avisiod.gateway.stats import StreamStats
@@ -12,6 +14,11 @@ MAX_DROPOUT = 3000
 """A jump ahead by this many packets is a sender that began anew (RFC 3550 section A.1)."""
 MAX_MISORDER = 100
 """A packet older than this many is the same."""
+
+
+def _nothing(_: float) -> None:
+    """Nobody looks after gaps."""
+
 
 _IDS = struct.Struct("!II")
 
@@ -38,7 +45,9 @@ class Reception:
         "keyframe_at",
         "keyframe_timestamp",
         "keyframes",
+        "losses",
         "octets",
+        "on_gap",
         "packets",
         "ssrc",
     )
@@ -57,6 +66,10 @@ class Reception:
         """In units of the codec's clock."""
         self.extended = 0
         """Highest sequence number, with cycles."""
+        self.losses: Losses | None = None
+        """What is missing, where somebody looks after it."""
+        self.on_gap: Callable[[float], None] = _nothing
+        """Called with the arrival of the packet before which something is missing."""
         self._video = kind is Kind.VIDEO
         self._rate = clock_rate
         self._lost_before = 0
@@ -81,11 +94,19 @@ class Reception:
             self._another(ssrc, sequence)
         self._since_base += 1
         ahead = (sequence - self._highest) & 0xFFFF
-        if ahead < MAX_DROPOUT:
+        if ahead == 1:
+            self._highest = sequence
+            self.extended += 1
+        elif ahead < MAX_DROPOUT:
             self._highest = sequence
             self.extended += ahead
+            if ahead and self.losses is not None:
+                self.losses.gap(self.extended - ahead + 1, self.extended, arrival)
+                self.on_gap(arrival)
         elif ahead <= 0x10000 - MAX_MISORDER:
             self._leapt(sequence)
+        elif self.losses is not None:
+            self.losses.came(self.extended + ahead - 0x10000)
         if timestamp != self._timestamp:
             self._timestamp = timestamp
             transit = int(arrival * self._rate) - timestamp
@@ -99,6 +120,18 @@ class Reception:
                 unit = packet[start] & 0x1F
                 if unit != 1 and (unit != h264.FU_A or packet[start + 1] & 0x80):  # else no keyframe can begin here
                     self._look(packet, start, timestamp, arrival)
+
+    def repaired(self, packet: bytes, arrival: float) -> bool:  # noqa: ARG002 - as count
+        """A packet that came by retransmission (RFC 4588); whether it was missing.
+
+        It stays lost in the reports: by them the sender learns of the network. A keyframe whose beginning came late
+        does not count as seen, because nobody can begin with it.
+        """
+        _, ssrc = _IDS.unpack_from(packet, 4)
+        if self.losses is None or ssrc != self.ssrc:
+            return False
+        late = (self._highest - (packet[2] << 8 | packet[3])) & 0xFFFF
+        return late < MAX_MISORDER and self.losses.came(self.extended - late)
 
     @property
     def lost(self) -> int:
@@ -138,6 +171,8 @@ class Reception:
             lost=max(self.lost, 0),
             jitter_ms=self.jitter * 1000 / self._rate,
             keyframes=self.keyframes,
+            asked_again=self.losses.asked if self.losses is not None else 0,
+            resent=self.losses.repaired if self.losses is not None else 0,
         )
 
     def _lost_since_base(self) -> int:
@@ -153,6 +188,8 @@ class Reception:
         self._expected_sequence = -1
         self._timestamp = -1
         self._transit = 0
+        if self.losses is not None:
+            self.losses.forget()
 
     def _another(self, ssrc: int, sequence: int) -> None:
         """Another source, of which nothing is known yet; what was lost before stays counted."""
@@ -178,3 +215,5 @@ class Reception:
             self.keyframe_timestamp = timestamp
             self.keyframe_at = arrival
             self.keyframes += 1
+            if self.losses is not None:
+                self.losses.keyframe(self.extended)

@@ -24,6 +24,9 @@ MAX_MISORDER = 100
 JUMP_S = 10.0
 """A timestamp that leaps further than this, while the clock on the wall did not, is a new timeline."""
 
+KEPT_PACKETS = 256
+"""Of a stream whose receiver may ask for packets again: more than a second of the fastest video that phones take."""
+
 NO_SOURCE = -1
 OURSELVES = -2
 NOT_TAKEN = 255
@@ -41,6 +44,7 @@ class OutStream:
         "_in_highest",
         "_in_timestamp",
         "_jump",
+        "_kept",
         "_mark",
         "_out_sequence",
         "_out_timestamp",
@@ -74,6 +78,13 @@ class OutStream:
         self._out_timestamp = timestamp
         self._shift = 0
         self._at = 0.0
+        self._kept: list[bytes] | None = None
+
+    def keep(self) -> list[bytes]:
+        """From now on the latest packets are kept, each at its sequence number modulo KEPT_PACKETS."""
+        if self._kept is None:
+            self._kept = [b""] * KEPT_PACKETS
+        return self._kept
 
     def translate(self, sender: MediaLine, receiver: MediaLine) -> None:
         """Payload types from now on; telephone-event is left out where one side has none."""
@@ -141,12 +152,16 @@ class OutStream:
         start = header_length(packet) if first & 0x1F else 12
         self.packets += 1
         self.octets += len(packet) - start
-        return (
+        built = (
             _HEADER.pack(
                 0x80 | first & 0x20, marker | payload_type, out, (timestamp + self._shift) & 0xFFFFFFFF, self.ssrc
             )
             + packet[start:]
         )
+        kept = self._kept
+        if kept is not None:
+            kept[out % KEPT_PACKETS] = built
+        return built
 
     def inserted(self, payload: bytes, timestamp: int, marker: bool, now: float) -> bytes:
         """A packet of our own, a prompt or a picture, on a timeline of its own, in place of any sender's."""
@@ -161,7 +176,11 @@ class OutStream:
             self._at = now
         self.packets += 1
         self.octets += len(payload)
-        return _HEADER.pack(0x80, mark | self._own_type, self._out_sequence, self._out_timestamp, self.ssrc) + payload
+        out = self._out_sequence
+        built = _HEADER.pack(0x80, mark | self._own_type, out, self._out_timestamp, self.ssrc) + payload
+        if self._kept is not None:
+            self._kept[out % KEPT_PACKETS] = built
+        return built
 
     def _join(self, source: int, sequence: int, timestamp: int, arrival: float) -> None:
         """Another sender: its first packet follows ours at once, later by the time that has passed."""
@@ -212,6 +231,7 @@ class Path:
         "count",
         "last_forwarded",
         "parameter_sets",
+        "repair",
         "stream",
     )
 
@@ -221,6 +241,8 @@ class Path:
         """When the last packet left, on CLOCK_MONOTONIC; 0 before the first."""
         self._kind = kind
         self.count = count
+        self.repair: Callable[[bytes, float], bool] = _not_missed
+        """Takes note of a packet that came by retransmission; whether it was missing."""
         self.parameter_sets: tuple[bytes, ...] = ()
         """SPS and PPS as last known, for a keyframe that comes without (from the SDP, RFC 6184 section 8.1)."""
         self._video = kind is Kind.VIDEO
@@ -284,6 +306,20 @@ class Path:
             send(self._kind, out)
             self.last_forwarded = arrival
 
+    def repaired(self, packet: bytes, arrival: float) -> None:
+        """One packet that came by retransmission: it takes its place, unless it has come before."""
+        if not self.repair(packet, arrival) or arrival >= self._until:
+            return
+        if self._tap is not None:
+            self._tap(packet, arrival)
+        send = self._send
+        if send is None or self._keyframe_wanted:  # what followed a late beginning was held back
+            return
+        out = self.stream.rewritten(packet, arrival)
+        if out is not None:
+            send(self._kind, out)
+            self.last_forwarded = arrival
+
     def _begins(self, packet: bytes, arrival: float, send: Callable[[Kind, bytes], None]) -> bool:
         """Whether a receiver that knows nothing can begin with this packet, sending first what else it needs."""
         start = header_length(packet)
@@ -305,6 +341,11 @@ class Path:
             if out is not None:
                 send(self._kind, out)
         return True
+
+
+def _not_missed(_packet: bytes, _arrival: float) -> bool:
+    """Where nothing is asked for again, nothing comes again."""
+    return False
 
 
 def _nal_type(unit: bytes) -> int:

@@ -14,6 +14,7 @@ import msgspec
 
 from avisiod.gateway import h264
 from avisiod.gateway.leg import Direction, Kind, MediaLine
+from avisiod.gateway.retransmission import rtx_ssrc
 from avisiod.gateway.sdp import (
     Format,
     Media,
@@ -37,6 +38,7 @@ _PASSWORD = re.compile(r"[A-Za-z0-9+/=_-]{22,256}", re.ASCII)
 _FINGERPRINT = re.compile(r"([a-z0-9-]{3,20}) +((?:[0-9A-F]{2}:){15,63}[0-9A-F]{2})", re.ASCII | re.IGNORECASE)
 _MID = re.compile(r"[!-~]{1,64}", re.ASCII)
 _SSRC = re.compile(r"([0-9]{1,10})(?: |$)", re.ASCII)
+_FID = re.compile(r"FID +([0-9]{1,10}) +([0-9]{1,10})", re.ASCII)
 _OPUS_RECEIVER = ("maxplaybackrate", "maxaveragebitrate", "stereo", "useinbandfec", "usedtx", "cbr")
 """What an Opus receiver wishes (RFC 7587 section 6.1)."""
 
@@ -63,6 +65,8 @@ class BrowserAgreement(msgspec.Struct, frozen=True, kw_only=True):
     mids: dict[Kind, str]
     ssrcs: dict[Kind, tuple[int, ...]]
     """The SSRCs that the browser declares; empty where it declares none (Firefox may)."""
+    repairs: dict[int, int]
+    """For each SSRC of the browser's retransmissions, the SSRC of what it retransmits (RFC 4588 section 8.1)."""
     ice_ufrag: str
     ice_pwd: str
     fingerprints: tuple[tuple[str, str], ...]
@@ -107,6 +111,7 @@ def answer(
         lines={kind: choice.line for kind, choice in choices.items()},
         mids={kind: _mid(choice.media) for kind, choice in choices.items()},
         ssrcs={kind: _ssrcs(choice.media) for kind, choice in choices.items()},
+        repairs={rtx: main for choice in choices.values() for rtx, main in _repairs(choice.media).items()},
         ice_ufrag=_checked(tagged, "ice-ufrag", _UFRAG),
         ice_pwd=_checked(tagged, "ice-pwd", _PASSWORD),
         fingerprints=_fingerprints(tagged),
@@ -216,6 +221,7 @@ def _line(media: Media, chosen: Format, allowed: Direction, phone: MediaLine) ->
         pli="nack pli" in chosen.feedback,
         fir="ccm fir" in chosen.feedback,
         remb="goog-remb" in chosen.feedback,
+        rtx_payload_type=_rtx(media, chosen) if phone.kind is Kind.VIDEO else None,
     )
 
 
@@ -235,11 +241,24 @@ def _fingerprints(media: Media) -> tuple[tuple[str, str], ...]:
 
 
 def _ssrcs(media: Media) -> tuple[int, ...]:
-    """The declared SSRCs without those of retransmission (the second of each FID group), which is not negotiated."""
-    groups = [value.split() for value in media.attributes.get("ssrc-group", ())]
-    repeats = {number for group in groups if group[:1] == ["FID"] for number in group[2:]}
-    declared = [match[1] for value in media.attributes.get("ssrc", ()) if (match := _SSRC.match(value))]
-    return tuple(dict.fromkeys(int(number) for number in declared if number not in repeats and int(number) < 2**32))
+    """The declared SSRCs without those of retransmission."""
+    repeats = _repairs(media)
+    declared = [int(match[1]) for value in media.attributes.get("ssrc", ()) if (match := _SSRC.match(value))]
+    return tuple(dict.fromkeys(number for number in declared if number not in repeats and number < 2**32))
+
+
+def _repairs(media: Media) -> dict[int, int]:
+    """The FID groups: first the SSRC of the media, then that of its retransmissions."""
+    groups = (_FID.fullmatch(value) for value in media.attributes.get("ssrc-group", ()))
+    return {int(group[2]): int(group[1]) for group in groups if group and max(int(group[1]), int(group[2])) < 2**32}
+
+
+def _rtx(media: Media, chosen: Format) -> int | None:
+    """The payload type of the browser's retransmissions, where we would know what they belong to."""
+    known = _repairs(media) or media.direction is Direction.RECVONLY
+    apt = str(chosen.payload_type)
+    types = (each.payload_type for each in media.formats if each.name == "RTX" and each.fmtp.get("apt") == apt)
+    return next(types, None) if known and "nack" in chosen.feedback else None
 
 
 def _text(
@@ -266,6 +285,8 @@ def _media_lines(choice: _Choice, own: OwnBrowserSide, packet_time_ms: int, band
     payload_types = [codec.payload_type]
     if line.event_payload_type is not None:
         payload_types.append(line.event_payload_type)
+    if line.rtx_payload_type is not None:
+        payload_types.append(line.rtx_payload_type)
     lines = [f"m={line.kind} 9 {choice.media.protocol} {' '.join(map(str, payload_types))}", "c=IN IP4 0.0.0.0"]
     if line.kind is Kind.VIDEO and bandwidth_kbps:
         lines += [f"b=AS:{bandwidth_kbps}", f"b=TIAS:{bandwidth_kbps * 1000}"]  # Chromium and Safari; Firefox
@@ -275,6 +296,9 @@ def _media_lines(choice: _Choice, own: OwnBrowserSide, packet_time_ms: int, band
     lines += [rtpmap(codec), *fmtp_line(codec.payload_type, choice.fmtp)]
     if line.event_payload_type is not None:
         lines.append(f"a=rtpmap:{line.event_payload_type} telephone-event/{line.event_clock_rate}")
+    if line.rtx_payload_type is not None:
+        lines += [f"a=rtpmap:{line.rtx_payload_type} rtx/{codec.clock_rate}"]
+        lines += [f"a=fmtp:{line.rtx_payload_type} apt={codec.payload_type}"]
     if line.kind is Kind.AUDIO:
         lines.append(f"a=ptime:{packet_time_ms}")
     taken = dict(zip(_FEEDBACK, (line.nack, line.pli, line.fir, line.remb), strict=True))
@@ -282,5 +306,7 @@ def _media_lines(choice: _Choice, own: OwnBrowserSide, packet_time_ms: int, band
     if line.direction in (Direction.SENDRECV, Direction.SENDONLY):
         ssrc = own.ssrcs[line.kind]
         lines += [f"a=msid:{own.cname} {line.kind}", f"a=ssrc:{ssrc} cname:{own.cname}"]
+        if line.rtx_payload_type is not None:
+            lines += [f"a=ssrc:{rtx_ssrc(ssrc)} cname:{own.cname}", f"a=ssrc-group:FID {ssrc} {rtx_ssrc(ssrc)}"]
     lines += [f"a={candidate}" for candidate in own.candidates]
     return [*lines, "a=end-of-candidates"]

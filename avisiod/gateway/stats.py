@@ -13,6 +13,10 @@ class StreamStats(msgspec.Struct, kw_only=True):
     jitter_ms: float = 0.0
     """Interarrival jitter (RFC 3550 A.8)."""
     keyframes: int = 0
+    asked_again: int = 0
+    """Packets that the receiver of this direction missed and asked for, each time counted (RFC 4585)."""
+    resent: int = 0
+    """Packets that came, or were sent, because they had been asked for."""
 
 
 class LegStats(msgspec.Struct, kw_only=True):

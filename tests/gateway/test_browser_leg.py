@@ -4,6 +4,7 @@ import asyncio
 import random
 import socket
 
+import msgspec
 import pytest
 import pytest_twisted
 from aiortc import RTCCertificate
@@ -12,7 +13,7 @@ from OpenSSL import SSL
 
 from avisiod.gateway.browser_leg import BrowserLeg
 from avisiod.gateway.leg import Kind
-from tests.gateway.webrtc_peer import Heard, Page, joined, outside, rtp, run, until
+from tests.gateway.webrtc_peer import LINES, Heard, Page, joined, outside, rtp, run, until
 
 RECEIVER_REPORT = bytes((0x80, 201, 0, 1)) + (7).to_bytes(4, "big")
 
@@ -231,5 +232,26 @@ async def test_a_candidate_that_cannot_be_used_is_passed_over(nonsense):
         leg.add_candidate(nonsense)
         assert leg._ice.getRemoteCandidates() == []
         await leg.close()
+
+    await run(scenario())
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_retransmission_is_heard_as_what_it_repeats(monkeypatch):
+    async def scenario():
+        heard = Heard()
+        page, leg = Page(monkeypatch), BrowserLeg(heard, outside(), [], {})
+        lines = LINES | {Kind.VIDEO: msgspec.structs.replace(LINES[Kind.VIDEO], rtx_payload_type=103)}
+        await joined(page, leg, lines, {9: 8})
+        await until(lambda: heard.states == ["connected"])
+        await page.send(rtp(103, sequence=1, ssrc=9, payload=(77).to_bytes(2, "big") + b"slice"))
+        await page.send(rtp(103, sequence=2, ssrc=9, payload=b""))
+        await page.send(rtp(103, sequence=3, ssrc=10, payload=bytes(9)))
+        await page.send(rtp(102, ssrc=8))
+        await until(lambda: heard.packets, "the last one arrived")
+        await leg.close()
+        await page.close()
+        assert heard.again == [(Kind.VIDEO, rtp(102, sequence=77, ssrc=8, payload=b"slice"))]
+        assert leg.dropped_invalid == 1, "of a stream that nobody announced"
 
     await run(scenario())

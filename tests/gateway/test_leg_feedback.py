@@ -1,5 +1,6 @@
 """What a leg hears of us beside the media, and what we make of what it says."""
 
+import msgspec
 import pytest
 
 from avisiod.gateway import rtcp, rtp
@@ -22,8 +23,13 @@ class Leg:
     def __init__(self):
         self.sent: list[rtcp.Packet] = []
 
+        self.packets: list[bytes] = []
+
     def send_rtcp(self, kind, packet):
         self.sent += rtcp.parse(packet)
+
+    def send_rtp(self, kind, packet):
+        self.packets.append(packet)
 
     def all(self, kind):
         return [each for each in self.sent if isinstance(each, kind)]
@@ -32,15 +38,25 @@ class Leg:
 class Peer:
     """A leg with its feedback; `say` is RTCP of the peer, `send` RTP of the peer."""
 
-    def __init__(self, bitrate=0, ssrc=1000):
-        self.wishes, self.told = [], []
+    def __init__(self, bitrate=0, ssrc=1000, video=VIDEO):
+        self.wishes, self.told, self.later, self.now = [], [], [], 100.0
         self.leg = Leg()
         self.streams = {kind: OutStream(kind, line.codec.clock_rate, ssrc + n, 0, 5000)
                         for n, (kind, line) in enumerate(LINES.items())}  # fmt: skip
         for kind, stream in self.streams.items():
             stream.translate(LINES[kind], LINES[kind])
-        self.feedback = LegFeedback(lambda: self.wishes.append(1))
-        self.counts = self.feedback.follow(self.leg, LINES, self.streams, 100.0, bitrate)
+        self.feedback = LegFeedback(
+            lambda: self.wishes.append(1), lambda after, function: self.later.append((after, function))
+        )
+        self.receptions = self.feedback.follow(self.leg, LINES | {Kind.VIDEO: video}, self.streams, 100.0, bitrate)
+
+    def pass_time(self, until):
+        """Let what is due until then happen."""
+        while self.later and self.now + self.later[0][0] <= until:
+            after, function = self.later.pop(0)
+            self.now += after
+            function(self.now)
+        self.now = max(self.now, until)
 
     def say(self, *packets, kind=None, now=100.0):
         self.feedback.heard(kind, rtcp.build(*packets), now, lambda *told: self.told.append(told))
@@ -53,7 +69,7 @@ class Peer:
             timestamp=timestamp,
             ssrc=SOURCES[kind],
         )
-        self.counts[kind](packet, now)
+        self.receptions[kind].count(packet, now)
         return packet
 
 
@@ -147,3 +163,92 @@ def test_rtcp_that_is_none_is_counted_and_harms_nothing(garbage):
     page.feedback.heard(None, garbage, 100.0, lambda *_: None)
     assert page.feedback.stats().dropped_invalid == 4 + 1
     assert page.feedback.stats().dropped_strangers == 3
+
+
+ASKED = msgspec.structs.replace(VIDEO, nack=True)
+WITH_RTX = msgspec.structs.replace(ASKED, rtx_payload_type=97)
+
+
+def nacks(peer):
+    return [each.lost for each in peer.leg.all(rtcp.Nack)]
+
+
+def test_what_is_missing_of_the_peers_video_is_asked_for_again():
+    page = Peer(video=ASKED)
+    for sequence in (1, 2, 5):
+        page.send(Kind.VIDEO, sequence, sequence * 3000, 100.0)
+    page.pass_time(100.005)
+    assert nacks(page) == []
+    page.pass_time(100.02)
+    assert nacks(page) == [(3, 4)]
+    stats = page.feedback.stats().video_received
+    assert (stats.asked_again, stats.resent, stats.lost) == (2, 0, 2)
+
+
+def test_what_was_only_late_is_not_asked_for():
+    page = Peer(video=ASKED)
+    for sequence in (1, 3, 2):
+        page.send(Kind.VIDEO, sequence, 3000, 100.0)
+    page.pass_time(101.0)
+    assert nacks(page) == []
+    assert page.feedback.stats().video_received.lost == 0
+
+
+def test_what_does_not_come_is_asked_for_a_few_times_and_made_up_for_by_a_keyframe():
+    page = Peer(video=ASKED)
+    for sequence in (1, 3):
+        page.send(Kind.VIDEO, sequence, 3000, 100.0)
+    page.pass_time(100.4)
+    asked = len(nacks(page))
+    assert 2 <= asked <= 6
+    assert page.leg.all(rtcp.PictureLoss) == []
+    page.pass_time(110.0)
+    assert len(nacks(page)) <= 6
+    assert len(page.leg.all(rtcp.PictureLoss)) == 1
+    assert page.later == []
+
+
+def test_a_sender_that_takes_no_nack_is_asked_for_a_keyframe_at_once():
+    phone = Peer()
+    for sequence in (1, 3):
+        phone.send(Kind.VIDEO, sequence, 3000, 100.0)
+    phone.pass_time(100.02)
+    assert nacks(phone) == []
+    assert len(phone.leg.all(rtcp.PictureLoss)) == 1
+
+
+def test_keyframes_for_losses_are_asked_for_once_a_second_at_most():
+    phone = Peer()
+    for n in range(40):
+        now = 100.0 + n * 0.1
+        phone.send(Kind.VIDEO, 1 + 3 * n, n * 9000, now, b"\x41delta")
+        phone.send(Kind.VIDEO, 2 + 3 * n, n * 9000 + 3000, now, b"\x65\x88key")
+        phone.pass_time(now + 0.05)
+        phone.feedback.tick(now + 0.05, None)
+    assert 3 <= len(phone.leg.all(rtcp.PictureLoss)) <= 5
+
+
+def test_a_page_gets_again_what_it_asks_for():
+    page = Peer(video=ASKED)
+    stream = page.streams[Kind.VIDEO]
+    sent = [stream.inserted(bytes([n]), n * 3000, False, 100.0) for n in range(10)]
+    page.say(rtcp.ReceiverReport(ssrc=1), rtcp.Nack(sender=1, media=1001, lost=(3, 5, 4000)), now=100.1)
+    assert page.leg.packets == [sent[2], sent[4]]
+    stats = page.feedback.stats().video_sent
+    assert (stats.asked_again, stats.resent) == (3, 2)
+
+
+def test_a_nack_about_another_stream_moves_nothing():
+    page = Peer(video=ASKED)
+    page.streams[Kind.VIDEO].inserted(b"x", 0, False, 100.0)
+    page.say(rtcp.Nack(sender=1, media=1000, lost=(1,)))
+    assert page.leg.packets == []
+
+
+def test_a_leg_that_was_let_go_gets_nothing_more():
+    page = Peer(video=ASKED)
+    for sequence in (1, 3):
+        page.send(Kind.VIDEO, sequence, 3000, 100.0)
+    page.feedback.stop()
+    page.pass_time(102.0)
+    assert page.leg.sent == []

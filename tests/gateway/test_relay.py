@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from avisiod.gateway import rtp
 from avisiod.gateway.leg import Codec, Kind, MediaLine
-from avisiod.gateway.relay import OutStream, Path
+from avisiod.gateway.relay import KEPT_PACKETS, OutStream, Path
 
 PHONE = MediaLine(kind=Kind.AUDIO, codec=Codec(name="PCMA", payload_type=8, clock_rate=8000), event_payload_type=101)
 PAGE = MediaLine(kind=Kind.AUDIO, codec=Codec(name="PCMA", payload_type=8, clock_rate=8000), event_payload_type=126)
@@ -266,3 +266,39 @@ def test_a_prompt_takes_the_place_of_the_sound_which_is_recorded_all_the_same():
     assert [rtp.marker(each) for each in sent.packets] == [True, True, False, True]
     assert {rtp.payload_type(each) for each in sent.packets} == {8}
     assert len(sent.tapped) == 3
+
+
+def test_a_packet_that_was_sent_again_takes_its_place_in_the_stream_and_the_recording():
+    path, sent = video_path()
+    path.repair = lambda packet, arrival: True
+    path.open(10.0, sent.send, sent.tap)
+    for sequence in (1, 2, 4):
+        path.packet(packet(sequence, payload_type=99, payload=KEY), 1.0)
+    path.repaired(packet(3, payload_type=99, payload=DELTA), 1.2)
+    assert [rtp.sequence(each) for each in sent.packets] == [1, 2, 4, 3]
+    assert (len(sent.tapped), sent.counted) == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("missing", "until", "begun"), [(False, 10.0, True), (True, 1.1, True), (True, 10.0, False)],
+    ids=["it had come before", "after the deadline", "while a keyframe is waited for"],
+)  # fmt: skip
+def test_a_packet_that_was_sent_again_is_not_forwarded(missing, until, begun):
+    path, sent = video_path()
+    path.repair = lambda packet, arrival: missing
+    path.open(until, sent.send, sent.tap)
+    path.packet(packet(1, payload_type=99, payload=KEY if begun else DELTA), 1.0)
+    before = len(sent.packets)
+    path.repaired(packet(0 if begun else 2, payload_type=99, payload=KEY), 1.2)
+    assert len(sent.packets) == before
+
+
+def test_what_is_kept_for_sending_again_is_what_was_sent():
+    path, sent = video_path()
+    kept = path.stream.keep()
+    path.open(10.0, sent.send, None)
+    for sequence in range(KEPT_PACKETS + 10):
+        path.packet(packet(sequence, payload_type=99, payload=KEY), 1.0)
+    assert kept == [
+        sent.packets[n + KEPT_PACKETS] if n < 10 else sent.packets[n] for n in range(-1, KEPT_PACKETS - 1)
+    ]

@@ -194,3 +194,28 @@ def test_a_damaged_offer_gives_an_answer_of_the_same_shape_or_a_refusal(name: st
         return
     assert agreement.answer.isascii()
     assert len(sdp.parse(agreement.answer).media) == len(sdp.parse(damaged).media)
+
+
+@pytest.mark.parametrize(
+    ("browser", "payload_type", "repairs"),
+    [("chromium", 109, {1056021732: 2775584032}), ("firefox", 127, {3405101218: 1483931273})],
+)
+def test_retransmission_on_a_stream_of_its_own_is_agreed_where_it_is_offered(browser, payload_type, repairs) -> None:
+    agreement = answered(browser, audio(), video())
+    line = agreement.lines[Kind.VIDEO]
+    media = sdp.parse(agreement.answer).media[1]
+    chosen = str(line.codec.payload_type)
+    assert line.rtx_payload_type == payload_type
+    assert media.tokens == (chosen, str(payload_type))
+    assert {each.payload_type: each.fmtp.get("apt") for each in media.formats}[payload_type] == chosen
+    assert media.value("ssrc-group") == f"FID 2222 {2222 ^ 0x80000000}"
+    assert agreement.repairs == repairs
+
+
+@pytest.mark.parametrize("changed", [("a=ssrc-group:FID", "a=ssrc-group:SIM"), (" nack\r\n", " none\r\n")])
+def test_retransmission_that_could_not_be_told_apart_is_not_agreed(changed) -> None:
+    text = sample("chromium").replace("\r\n", "\n").replace("\n", "\r\n").replace(*changed)
+    agreement = sdp_browser.answer(text, {Kind.AUDIO: audio(), Kind.VIDEO: video()}, OWN)
+    assert agreement.lines[Kind.VIDEO].rtx_payload_type is None
+    assert "rtx" not in agreement.answer
+    assert "FID" not in agreement.answer

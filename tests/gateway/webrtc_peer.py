@@ -72,11 +72,15 @@ class Heard:
 
     def __init__(self) -> None:
         self.packets: list[tuple[Kind, bytes]] = []
+        self.again: list[tuple[Kind, bytes]] = []
         self.reports: list[bytes] = []
         self.states: list[str] = []
 
     def rtp(self, leg: Any, kind: Kind, packet: bytes, arrival: float) -> None:
         self.packets.append((kind, packet))
+
+    def repaired(self, leg: Any, kind: Kind, packet: bytes, arrival: float) -> None:
+        self.again.append((kind, packet))
 
     def rtcp(self, leg: Any, kind: Kind | None, packet: bytes, arrival: float) -> None:
         self.reports.append(packet)
@@ -137,11 +141,13 @@ class Page:
         await self.ice.stop()
 
 
-async def joined(page: Page, leg: BrowserLeg) -> IceDtls:
+async def joined(
+    page: Page, leg: BrowserLeg, lines: dict[Kind, MediaLine] = LINES, repairs: dict[int, int] | None = None
+) -> IceDtls:
     """Carry offer and answer between the page and the leg, then let both connect; returns the answer."""
     offer = await page.offer()
     answer = await leg.gather()
-    leg.start(offer, LINES)
+    leg.start(offer, lines, repairs or {})
     await page.ice_to(answer)
     await page.dtls_to(answer)
     return answer
