@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from avisiod.gateway import wire
-from tests.gateway.test_sip_edge import NUMBER, OFFER, PHONES, VIDEO, Answering, without_origin
+from tests.gateway.sip_scene import NUMBER, OFFER, PHONES, VIDEO, Answering, without_origin
 from tests.peers.kamailio import Kamailio
 from tests.peers.sip_client import SipClient
 from tests.peers.sip_message import Message, Request
