@@ -15,6 +15,8 @@ from tests.peers import portal
 from tests.peers.waiting import NotSeen, wait_until
 
 LIMIT_S = 12.0
+WARNING_S = 6.0
+"""While the phone hears it, the relative's sound is recorded, though not forwarded."""
 SEALED_WITHIN_S = 10.0
 EDGE_S = 0.005
 """A frame sent in the limit's last milliseconds may arrive after it."""
@@ -22,7 +24,7 @@ EDGE_S = 0.005
 
 def measure(lines: Lines, calls: int) -> None:
     """So many calls between exact parties, and as many with Chromium."""
-    settings = {"calls": {"limit_s": LIMIT_S, "warnings_s": []}}
+    settings = {"calls": {"limit_s": LIMIT_S, "warnings_s": [WARNING_S]}}
     with Stage(new_folder("recording"), settings=settings) as stage:
         for number in range(calls):
             for with_, run in (("exact", _exact), ("Chromium", _chromium)):

@@ -156,6 +156,8 @@ def _recording(lines: Sequence[Line]) -> list[str]:
                 f"{line['number'] + 1}",
                 f"{line['parties_apart_ms']:+.1f}",
                 *(f"{line['sound_after_picture_ms'][party]:+.1f}" for party in ("phone", "outside")),
+                f"{line['lost_packets']}",
+                f"{line['incomplete_frames']}",
             ]
             for line in browser
         ]
@@ -164,6 +166,8 @@ def _recording(lines: Sequence[Line]) -> list[str]:
             "outside picture after phone picture, ms",
             "phone: sound after picture, ms",
             "outside: sound after picture, ms",
+            "packets lost",
+            "pictures left out",
         )
         found += ["", *table(head, runs)]
     return found
