@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.bench.exact_relative import ExactRelative
+from tests.bench.numbered import NumberedPhone
 from tests.bench.scene import Dialled, Lines, dialled, new_folder, pause_until
 from tests.e2e.stage import Stage
 from tests.peers.waiting import NotSeen, wait_until
@@ -21,6 +22,8 @@ AVISIOD = (sys.executable, "-m", "avisiod")
 BLOCKABLE = (sys.executable, "-m", "tests.bench.blockable")
 SET_BACK = datetime.timedelta(hours=1)
 STOPPED_S = 5.0
+EDGE_S = 0.005
+"""What is sent in the limit's last milliseconds may arrive after it."""
 BLOCKED_BEFORE_S = 1.0
 
 
@@ -141,10 +144,21 @@ def _call(stage: Stage, name: str, trouble: Trouble) -> dict[str, Any]:
         told = relative.heard.wait(lambda each: each[1]["type"] == "ended", 5, "ended")[0]
         if name == "clock":
             facts["wall_clock_step_s"] = round(_wall_clock_step_s(call.journal()), 1)
-        ends = {"phone": call.phone.last_forwarded(), "outside": relative.media.last_forwarded()}
+        parties = {"phone": (call.phone, relative.media), "outside": (relative.media, call.phone)}
+        ends = {leg: listener.last_forwarded() for leg, (listener, _) in parties.items()}
         return {
             **{f"{leg}_ms": round((end - limit) * 1000, 1) for leg, end in ends.items()},
+            "cut_early": sum(_cut_early(*each, limit) for each in parties.values()),
             **facts,
             "reason": reason,
             "page_told_ms": round((told - limit) * 1000, 1),
         }
+
+
+def _cut_early(listener: NumberedPhone, speaker: NumberedPhone, limit: float) -> int:
+    """Frames that were sent in time before the limit, after the last that came."""
+    found = 0
+    for heard, said in ((listener.audio, speaker.audio), (listener.video, speaker.video)):
+        last = max(heard.numbers_forwarded(), default=-1)
+        found += sum(number > last and at < limit - EDGE_S for number, at in said.sent_at.items())
+    return found

@@ -90,6 +90,11 @@ class NumberedStream(Stream):
         super().take(packet, now)
         self.arrivals.append(Arrival(now, packet))
 
+    def numbers_forwarded(self) -> list[int]:
+        """Of the other party's frames, as they came."""
+        read = number_of_picture if self.payload_type == VIDEO_PT else number_of_sound
+        return [number for each in self.arrivals if (number := read(each.packet[12:])) is not None]
+
     def forwarded(self) -> list[Arrival]:
         """What came of the other party, in order: packets that bear a number, or belong to a picture that does."""
         if self.payload_type != VIDEO_PT:

@@ -109,6 +109,7 @@ def _deadline(lines: Sequence[Line]) -> list[str]:
                 f"{sum(map(is_real, calls))} of {len(calls)}",
                 *(f"{min(ends):+.1f} to {max(ends):+.1f}" for ends in sides),
                 f"{farthest(calls):+.1f}",
+                f"{sum(line['cut_early'] for line in calls)}",
                 f"{max(line['page_told_ms'] for line in calls):+.0f}",
             ]
         )
@@ -118,6 +119,7 @@ def _deadline(lines: Sequence[Line]) -> list[str]:
         "last packet at the phone, ms",
         "last packet outside, ms",
         "farthest, ms",
+        "frames cut early",
         "page told of the end, latest, ms",
     )
     return table(head, rows)

@@ -2,6 +2,7 @@
 // of the machine's wall clock, so that parties on one machine can be compared.
 (() => {
   const FLASH_S = 0.1;
+  const RATE = 25;
   navigator.mediaDevices.getUserMedia = async (constraints) => {
     const audio = new AudioContext({ sampleRate: 48000, latencyHint: 'interactive' });
     await audio.resume();
@@ -20,29 +21,42 @@
       await new Promise((done) => { setTimeout(done, 4); });
     }
 
-    const canvas = Object.assign(document.createElement('canvas'), { width: 640, height: 480 });
+    // One picture for each 1/25 s of the wall clock, stamped with its nominal instant: a captured canvas would show
+    // the flash in whatever picture came next, up to 40 ms late.
+    const canvas = new OffscreenCanvas(640, 480);
     const paint = canvas.getContext('2d', { alpha: false });
+    const generator = new MediaStreamTrackGenerator({ kind: 'video' });
+    const writer = generator.writable.getWriter();
     let next = Math.ceil(wall()) + 1;
-    const draw = () => {
+    const draw = (at) => {
       compare();
-      const now = wall();
-      while (next < now + 2) {
-        const at = next - ahead;
-        gain.gain.setValueAtTime(0.5, at);
-        gain.gain.setValueAtTime(0, at + FLASH_S);
+      while (next < at + 2) {
+        const begins = next - ahead;
+        gain.gain.setValueAtTime(0.5, begins);
+        gain.gain.setValueAtTime(0, begins + FLASH_S);
         next += 1;
       }
-      const flashing = now % 1 < FLASH_S;
+      // Half a picture's tolerance: sums of 1/25 are not exact.
+      const flashing = (at + 0.02) % 1 < FLASH_S + 0.02;
       paint.fillStyle = flashing ? '#fff' : '#202020';
       paint.fillRect(0, 0, 640, 480);
       if (!flashing) {
         paint.fillStyle = '#468';
-        paint.fillRect((now * 200) % 600, 380, 40, 40);
+        paint.fillRect((at * 200) % 600, 380, 40, 40);
       }
+      const frame = new VideoFrame(canvas, { timestamp: Math.round(at * 1e6) });
+      writer.write(frame).catch(() => {});
     };
-    setInterval(draw, 10);
+    let number = Math.ceil(wall() * RATE);
+    setInterval(() => {
+      const due = Math.floor(wall() * RATE);
+      if (number > due) return;
+      number = due; // pictures that were missed are left out, as by a busy camera
+      draw(number / RATE);
+      number += 1;
+    }, 2);
     const tracks = [];
-    if (constraints.video) tracks.push(...canvas.captureStream(25).getVideoTracks());
+    if (constraints.video) tracks.push(generator);
     if (constraints.audio) tracks.push(...destination.stream.getAudioTracks());
     return new MediaStream(tracks);
   };
