@@ -223,6 +223,7 @@ class Daemon:
             phones=self._phones,
             free_bytes=self._free_bytes,
             room_on_disk=self.room_on_disk(),
+            refused=self.portal.refused,
         )
         self.notifier.status(f"{len(self.board.entries)} of {self.config.calls.capacity} calls")
 

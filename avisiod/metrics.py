@@ -21,6 +21,9 @@ STAGES = ("sms", "code", "join")
 """Of setting up: dialled to SMS accepted, SMS accepted to code accepted, code accepted to connected."""
 LEGS = ("phone", "outside")
 WORKER_KINDS = ("sip", "media")
+DOORS = (("portal", "connection"), ("portal", "page"), ("portal", "origin"), ("sip", "not_edge"))
+"""Where something is turned away, and why: no place for a connection or page, a page of another site, an INVITE that
+did not come through the edge."""
 
 
 class Stream(Protocol):
@@ -321,7 +324,17 @@ class _World:
         self._restarts = Counter(
             "avisiod_worker_restarts", "Workers that ended unasked.", ["kind"], registry=registry
         )
+        self._refused = Counter(
+            "avisiod_refused",
+            "Turned away: at the portal for want of place (connection, page) or of another site (origin), at a SIP "
+            "worker because it did not come through the edge.",
+            ["door", "why"],
+            registry=registry,
+        )
+        self._refusals = dict.fromkeys(DOORS, 0)
         self._signal.set(float("nan"))
+        for door in DOORS:
+            self._refused.labels(*door)
         for result in ("sent", "failed"):
             self._sms.labels(result)
         for kind in WORKER_KINDS:
@@ -355,6 +368,12 @@ class _World:
         """How many workers of each of WORKER_KINDS serve."""
         for kind in WORKER_KINDS:
             self._up.labels(kind).set(counts.get(kind, 0))
+
+    def refused(self, door: str, why: str, total: int) -> None:
+        """So much was turned away there since the start. KeyError on what is not in DOORS."""
+        new = total - self._refusals[door, why]
+        self._refusals[door, why] = total
+        self._refused.labels(door, why).inc(max(0, new))
 
     def worker_restarted(self, kind: str) -> None:
         """A worker ended unasked and is started again. ValueError on a kind that is not of WORKER_KINDS."""

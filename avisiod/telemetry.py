@@ -1,6 +1,6 @@
 """What happens, told to the metrics: the one place that knows both the rooms and their figures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from avisiod import metrics_page
@@ -82,9 +82,16 @@ class Telemetry:
         phones: int,
         free_bytes: int | None,
         room_on_disk: bool,
+        refused: Mapping[str, int],
     ) -> None:
-        """Every few seconds: what nobody reports by itself. None: it could not be found out."""
+        """Every few seconds: what nobody reports by itself. None: it could not be found out.
+
+        `refused` is what the portal turned away, by reason.
+        """
         world = self.metrics.world
+        for why, total in refused.items():
+            world.refused("portal", why, total)
+        world.refused("sip", "not_edge", sum(worker.refused for worker in workers))
         self.metrics.store_up(up=store_up)
         problems = []
         up = {}

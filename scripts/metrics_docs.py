@@ -23,6 +23,7 @@ Counters of media are added up over all calls. Some questions, and what to ask P
 | hours until the disk is full | `avisiod_disk_free_bytes / rate(avisiod_recorded_bytes_total[1d]) / 3600` |
 | no SMS can be sent | `avisiod_modem_usable == 0` |
 | somebody guesses codes | `rate(avisiod_codes_tried_total{answer!="right"}[10m]) > 0.1` |
+| somebody knocks where nobody should | `rate(avisiod_refused_total[10m]) > 1`, `rate(kamailio_edge_refused_total[10m]) > 1` |
 | workers die | `increase(avisiod_worker_restarts_total[1h]) > 0` |
 """  # noqa: E501 - a row of a Markdown table is one line
 

@@ -129,6 +129,8 @@ def test_the_world_is_told() -> None:
     metrics.world.phones(registered=3, listed=5)
     metrics.world.workers_up({"sip": 1, "media": 2})
     metrics.world.worker_restarted("media")
+    metrics.world.refused("portal", "origin", 3)
+    metrics.world.refused("portal", "origin", 5)
     metrics.stage("sms", 2.5)
     metrics.code_tried("wrong")
     metrics.store_up(up=True)
@@ -145,6 +147,8 @@ def test_the_world_is_told() -> None:
         'avisiod_phones{registered="no"}': 2,
         'avisiod_workers_up{kind="media"}': 2,
         'avisiod_worker_restarts_total{kind="media"}': 1,
+        'avisiod_refused_total{door="portal",why="origin"}': 5,
+        'avisiod_refused_total{door="sip",why="not_edge"}': 0,
         'avisiod_setup_seconds_count{stage="sms"}': 1,
         'avisiod_codes_tried_total{answer="wrong"}': 1,
         "avisiod_store_up": 1,

@@ -37,6 +37,12 @@ HELD_PACKETS = 64
 
 DTLS_BACKLOG = 32
 
+STRANGERS_ANSWERED = 64
+"""So many checks without our password are answered with an error; a flood with a forged source then reflects nothing."""
+
+PEER_ADDRESSES = 128
+"""Addresses that a peer may check from: each makes us check back, which must not be turned against somebody else."""
+
 Address = tuple[str, int]
 
 
@@ -116,12 +122,21 @@ class IceConnection(Connection):
         """Count the requests of those who do not know our password, then answer as RFC 8445 section 7.3 wants."""
         if error_code[0] in (400, 401):
             self.dropped_strangers += 1
+            if self.dropped_strangers > STRANGERS_ANSWERED:
+                return
         super().respond_error(request, addr, protocol, error_code)
 
     def check_incoming(self, message: Any, addr: Address, protocol: StunProtocol) -> None:
         """An authentic check of the peer: consent is alive (RFC 7675)."""
+        if "PRIORITY" not in message.attributes or not self._may_check(addr):
+            self.dropped_invalid += 1
+            return
         self.heard = time.monotonic()
         super().check_incoming(message, addr, protocol)
+
+    def _may_check(self, addr: Address) -> bool:
+        known = self.remote_candidates
+        return len(known) < PEER_ADDRESSES or any((each.host, each.port) == addr for each in known)
 
     def check_state(self, pair: CandidatePair, state: CandidatePair.State) -> None:
         """A pair whose check succeeded is validated; its address may speak DTLS."""

@@ -58,6 +58,8 @@ class Worker:
         self.name = module.rpartition(".")[2]
         self.up = False
         self.restarts = 0
+        self.refused = 0
+        """What the worker, and those before it, turned away: wire.Ping."""
         self.pid: int | None = None
         self._reactor = reactor
         self._clock = clock
@@ -169,8 +171,9 @@ class Worker:
             return
         self._timer = self._clock.call_at(now + PING_EVERY_S, self._ping)
 
-    def _ponged(self, _answer: dict[str, Any]) -> None:
+    def _ponged(self, answer: dict[str, Any]) -> None:
         self._pinged_at = None
+        self.refused += answer.get("refused") or 0
 
     def _ended(self, reason: Failure) -> None:
         was_up, self.up = self.up, False

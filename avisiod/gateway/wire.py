@@ -57,10 +57,13 @@ class Configure(amp.Command):
 
 
 class Ping(amp.Command):
-    """Answered at once from the worker's main loop; silence means that it hangs."""
+    """Answered at once from the worker's main loop; silence means that it hangs.
+
+    `refused`: how many INVITEs a SIP worker turned away since the last answer, because they came past the edge.
+    """
 
     arguments = []
-    response = []
+    response = [(b"refused", amp.Integer(optional=True))]
 
 
 # Control to the SIP worker.

@@ -61,14 +61,14 @@ class Doorman(WrappingFactory):
         self.shared = frozenset(plain(address) for address in shared)
         """Proxies: all relatives come through them."""
         self.places = Places(CONNECTIONS, CONNECTIONS_PER_ADDRESS)
-        self._refused = 0
+        self.refused = 0
 
     def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: N802 - Twisted's name
         """Wrap the protocol of a new connection; None, which closes it unread, when there is no place."""
         address = plain(getattr(addr, "host", ""))
         if not self.places.take(address, shared=address in self.shared):
-            self._refused += 1
-            level = logging.WARNING if self._refused == 1 else logging.DEBUG
+            self.refused += 1
+            level = logging.WARNING if self.refused == 1 else logging.DEBUG
             log.log(level, "connection refused, %d open: no place, or too many of one address", self.places.taken)
             return None
         visitor: Any = super().buildProtocol(addr)

@@ -97,6 +97,15 @@ class RelativesPortal:
         """Pages connected now."""
         return len(self.sockets.open)
 
+    @property
+    def refused(self) -> dict[str, int]:
+        """Connections and pages that were turned away since the start, by reason."""
+        return {
+            "connection": self.doorman.refused,
+            "page": self.sockets.no_place,
+            "origin": self.sockets.wrong_origins,
+        }
+
     def reload(self) -> None:
         """Take up the site's charters anew; CharterUnreadable, and the former ones stay, when one is faulty.
 

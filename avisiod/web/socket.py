@@ -59,6 +59,7 @@ class Pages(WebSocketServerFactory):  # type: ignore[misc]  # autobahn has no ty
         self.places = Places(PAGES, PAGES_PER_ADDRESS)
         self.open: set[Socket] = set()
         self.wrong_origins = 0
+        self.no_place = 0
 
     def close_all(self) -> None:
         """Tell every page that the service stops."""
@@ -91,7 +92,9 @@ class Socket(WebSocketServerProtocol):  # type: ignore[misc]  # autobahn has no 
         forwarded = request.headers.get("x-forwarded-for", "")
         self._address = client_address(peer, [forwarded], pages.trusted)
         if not pages.places.take(self._address):
-            log.warning("no place for a further page: %d open", pages.places.taken)
+            level = logging.DEBUG if pages.no_place else logging.WARNING
+            pages.no_place += 1
+            log.log(level, "no place for a further page: %d open, or too many of one address", pages.places.taken)
             raise ConnectionDeny(503, "Too many pages are open")
         self._placed = True
         upgraded(self.transport)

@@ -46,6 +46,7 @@ class Worker:
         *,
         edge: tuple[str, ...] = ("127.0.0.1",),
         session_expires_s: int = 1800,
+        dialogues: int = 4,
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.port = free_port()
@@ -71,7 +72,7 @@ class Worker:
         threading.Thread(target=self._read, name="amp", daemon=True).start()
         settings = {
             "worker": 0,
-            "dialogues": 4,
+            "dialogues": dialogues,
             "address": "127.0.0.1",
             "port": self.port,
             "edge": edge,
@@ -84,8 +85,8 @@ class Worker:
     def address(self) -> tuple[str, int]:
         return "127.0.0.1", self.port
 
-    def ask(self, command: type[amp.Command], **arguments: object) -> None:
-        """Send a command and wait until the worker did it; Refused when it would not."""
+    def ask(self, command: type[amp.Command], **arguments: object) -> amp.Box:
+        """Send a command and wait until the worker did it; its answer. Refused when it would not."""
         box = amp.Box(command.makeArguments(arguments, None))
         number = b"%d" % next(self._ask)
         box[b"_ask"], box[b"_command"] = number, command.commandName
@@ -97,6 +98,7 @@ class Worker:
         )
         if b"_error" in answer:
             raise Refused(f"{answer[b'_error_code'].decode()}: {answer[b'_error_description'].decode()}")
+        return answer
 
     def _read(self) -> None:
         data = b""
