@@ -38,7 +38,7 @@ HELD_PACKETS = 64
 DTLS_BACKLOG = 32
 
 STRANGERS_ANSWERED = 64
-"""So many checks without our password are answered with an error; a flood with a forged source then reflects nothing."""
+"""So many checks without our password are answered with an error; a flood with a forged source reflects no more."""
 
 PEER_ADDRESSES = 128
 """Addresses that a peer may check from: each makes us check back, which must not be turned against somebody else."""

@@ -1,4 +1,4 @@
-"""SIP that was made to hurt, at the edge and straight at a worker: nothing ends, other phones are served, it counts."""
+"""SIP that was made to hurt, at the edge and straight at a worker: nothing ends, others are served, it is counted."""
 
 import itertools
 import re
@@ -85,7 +85,8 @@ def _seen(attacker: socket.socket, there: tuple[str, int]) -> None:
     host, port = attacker.getsockname()
     number = next(_numbers)
     options = (
-        f"OPTIONS sip:{there[0]}:{there[1]} SIP/2.0\r\nVia: SIP/2.0/UDP {host}:{port};rport;branch=z9hG4bKseen{number}\r\n"
+        f"OPTIONS sip:{there[0]}:{there[1]} SIP/2.0\r\n"
+        f"Via: SIP/2.0/UDP {host}:{port};rport;branch=z9hG4bKseen{number}\r\n"
         f"Max-Forwards: 70\r\nFrom: <sip:seen@x>;tag=1\r\nTo: <sip:seen@x>\r\nCall-ID: seen-{number}\r\n"
         f"CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
     )
