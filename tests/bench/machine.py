@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 LIBRARIES = ("aioice", "aiortc", "av", "pjsua2-python", "twisted", "uvloop")
+PRODUCT = ("avisiod", "etc")
 PROGRAMS = {
     "Chromium": ["chromium", "--version"],
     "Kamailio": ["kamailio", "-v"],
@@ -24,11 +25,17 @@ def facts() -> dict[str, str]:
     libraries = {name: importlib.metadata.version(name) for name in LIBRARIES}
     return {
         "day": time.strftime("%Y-%m-%d", time.gmtime()),
-        "commit": _printed(["git", "describe", "--always", "--dirty", "--abbrev=10"]),
+        "commit": _commit(),
         "machine": f"{os.cpu_count()} cores ({cpu}), {kibibytes / 2**20:.0f} GiB",
         "system": f"{system}, Linux {platform.release().partition('-')[0]}, Python {platform.python_version()}",
         "versions": ", ".join(f"{name} {version}" for name, version in {**programs, **libraries}.items()),
     }
+
+
+def _commit() -> str:
+    """The latest that changed what runs; the bench itself may be younger."""
+    commit = _printed(["git", "log", "-1", "--abbrev=10", "--format=%h", "--", *PRODUCT])
+    return f"{commit}-dirty" if _printed(["git", "status", "--porcelain", "--", *PRODUCT]) else commit
 
 
 def _version(argv: list[str]) -> str:
