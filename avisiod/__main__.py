@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from twisted.internet import asyncioreactor
+from avisiod.clock import install_reactor
 
 DEFAULT_CONFIG = "/etc/avisiod/avisiod.yaml"
 
@@ -29,7 +29,7 @@ def main() -> int:
     except config_check.ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    asyncioreactor.install()
+    install_reactor()
     from avisiod import daemon  # imports the reactor, which is chosen by now
 
     return daemon.run(config)

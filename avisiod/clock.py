@@ -4,7 +4,7 @@ import asyncio
 import datetime
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Timer(Protocol):
@@ -61,3 +61,18 @@ class _LoopTimer:
     def cancel(self) -> None:
         if self.handle is not None:
             self.handle.cancel()
+
+
+def install_reactor(loop: asyncio.AbstractEventLoop | None = None) -> None:
+    """Install Twisted's asyncio reactor with its own timers on CLOCK_MONOTONIC; before any import of the reactor.
+
+    Ours do not use them, but libraries do (keep-alives, time-outs, callFromThread), and Twisted counts by the wall
+    clock: set back by an hour, it would keep them waiting for as long.
+    """
+    from twisted.internet import asyncioreactor
+
+    asyncioreactor.install(loop)
+    from twisted.internet import reactor
+
+    installed: Any = reactor  # a module to mypy
+    installed.seconds = time.monotonic

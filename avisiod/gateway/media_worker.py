@@ -17,12 +17,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
-from twisted.internet import asyncioreactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
+from avisiod.clock import install_reactor
 from avisiod.gateway import wire
 from avisiod.gateway.media_call import MediaCall
 from avisiod.gateway.settings import MediaWorkerSettings
@@ -253,7 +253,7 @@ def main() -> None:
     import uvloop  # here, with the reactor: tests import this module and have a loop of their own
 
     loop = uvloop.new_event_loop()
-    asyncioreactor.install(loop)
+    install_reactor(loop)
     from twisted.internet import reactor as installed
 
     reactor: Any = installed  # its interfaces are declared apart

@@ -8,13 +8,14 @@ import socket
 from typing import Any
 
 import msgspec
-from twisted.internet import asyncioreactor, defer
+from twisted.internet import defer
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
 from avisiod import log as logs
+from avisiod.clock import install_reactor
 from avisiod.gateway import wire
 from avisiod.gateway.settings import SipWorkerSettings
 from avisiod.gateway.sip_endpoint import SipEndpoint
@@ -156,7 +157,7 @@ def _done(order: defer.Deferred[None]) -> defer.Deferred[dict[str, object]]:
 def main() -> int:
     """Serve until control closes the socket, or until the last call is over after SIGTERM; the exit status."""
     loop = asyncio.new_event_loop()
-    asyncioreactor.install(loop)
+    install_reactor(loop)
     from twisted.internet import reactor as installed  # only now is it the asyncio one
 
     reactor: Any = installed
