@@ -327,10 +327,13 @@ def _lost_while_joining(call: Call, event: ev.LegSilent) -> Outcome:
 
 
 def _warn(call: Call, event: ev.WarningDue) -> Outcome:
+    if event.remaining_s not in call.warnings_s[call.warnings_given : call.warnings_given + 1]:
+        return call, ()  # told already: the clock rang again while the first was being stored
     return dataclasses.replace(call, warnings_given=call.warnings_given + 1), (do.Warn(event.remaining_s),)
 
 
-def _farewell_over(call: Call, _event: ev.FarewellOver) -> Outcome:
+def _farewell_over(call: Call, _event: ev.FarewellOver | ev.MediaLost) -> Outcome:
+    """The last word is spoken, or nothing is left to speak it with: the phone is let go."""
     if call.farewell_until is None:
         return call, ()
     assert call.reason is not None  # noqa: S101 - `ended` has a reason
@@ -424,7 +427,8 @@ def _table() -> dict[tuple[State, type[ev.Event]], Rule]:
     on((ended,), ev.FarewellOver, _farewell_over)
     on((ended,), ev.PhoneAnswered, _answered_after_end)
     on((ended,), ev.RecorderOpened, _recorder_opened_too_late)
-    for gone in (ev.PhoneHungUp, ev.PhoneFailed, ev.MediaLost):
+    on((ended,), ev.MediaLost, _farewell_over)
+    for gone in (ev.PhoneHungUp, ev.PhoneFailed):
         on((ended,), gone, _phone_gone_in_farewell)
     for late in _LATE:
         on((ended,), late, _stay)

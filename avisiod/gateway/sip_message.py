@@ -18,6 +18,7 @@ MAX_SDP_BYTES = 32_768
 """Far beyond any phone's; AMP carries at most twice that."""
 
 _COMPACT = {"c": "content-type", "e": "content-encoding", "f": "from", "t": "to", "v": "via", "i": "call-id"}
+_NO_UTF_8 = re.compile(r"[\ud800-\udfff]")
 _FOLDED = re.compile(r"\r?\n[ \t]+")
 _REQUEST_URI = re.compile(r"\S+ (?:sips?|tel):([^\s@;>?]+)", re.IGNORECASE)
 _BOUNDARY = re.compile(r'boundary\s*=\s*"?([^";]+)', re.IGNORECASE)
@@ -37,7 +38,8 @@ class Message:
     """One message as it came over the wire."""
 
     def __init__(self, text: str) -> None:
-        head, _, self.body = text.partition("\r\n\r\n")
+        """`text`: bytes that are no UTF-8 stand in it as lone surrogates, as PJSIP's binding leaves them."""
+        head, _, self.body = _NO_UTF_8.sub("\ufffd", text).partition("\r\n\r\n")
         self.start, *lines = _FOLDED.sub(" ", head).split("\r\n")
         self._headers: list[tuple[str, str]] = []
         for line in lines:

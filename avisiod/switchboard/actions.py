@@ -158,6 +158,8 @@ class Actions:
         portal = self._config.portal
         try:
             await self._board.store.save_invitation(kept)
+            if entry.call.state is State.ENDED:
+                return  # it ended meanwhile; its code is void
             text = self._texts.render(
                 entry.language,
                 code=invitation.code,

@@ -76,8 +76,13 @@ class FrontDesk:
     async def offer(self, session: SessionId, sdp: str) -> str:
         """Answer the page's offer. ValueError where it cannot be answered."""
         board, entry = self._board, self._entry(session)
+        if entry is not None and entry.offered == session:
+            # The worker drops the leg that it has; the call must know, for only the new one's flowing bridges again.
+            await board.post(entry, ev.CameBack(board.clock.now(), session))
+            entry = self._entry(session)
         if entry is None or board.actions is None:
             raise ValueError("this page no longer has a call")
+        entry.offered = session
         servers = msgspec.json.encode(self._servers(session))
         try:
             return await board.actions.media.open_browser_leg(entry.call.id, session, sdp, servers)
@@ -114,12 +119,15 @@ class FrontDesk:
             entry.page = None
 
     def _entry(self, session: SessionId) -> Entry | None:
-        return next((e for e in self._board.entries.values() if e.call.session == session), None)
+        there = self._board.entries.values()
+        return next((e for e in there if e.call.session == session and e.call.state is not State.ENDED), None)
 
     def _welcome(self, entry: Entry, session: SessionId, token: str, page: Page) -> Joined | Rejected:
         """The event was taken: whether it let this page in, the call itself tells."""
         if entry.call.session != session or entry.call.state is State.ENDED:
             return Rejected(why="over")
+        if entry.page is not None and entry.page is not page:
+            entry.page.replaced()  # it came back at the same time
         entry.page, entry.token = page, token_digest(token)
         return Joined(
             session=session,

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from avisiod.calls.call import Call
 from avisiod.calls.events import Event
-from avisiod.calls.ids import Number
+from avisiod.calls.ids import Number, SessionId
 from avisiod.clock import Timer
 from avisiod.ports import CallRecord, Contact, Kept, Page
 
@@ -30,6 +30,8 @@ class Entry:
     number: Number | None = None
     contact: Contact | None = None
     page: Page | None = None
+    offered: SessionId | None = None
+    """The page's session whose offer went to the media worker last."""
     token: bytes | None = None
     """SHA-256 of the token that brings the relative back."""
     media_open: bool = False

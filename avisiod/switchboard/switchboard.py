@@ -225,7 +225,8 @@ class Switchboard:
             if entry is not None:
                 entry.media_open = False
                 self.post(entry, ev.MediaLost(self.clock.now()))
-        if calls:
+        if calls or not self.draining:
+            # It may have died over the sealing of a call that was no longer counted as its own.
             self.on_media_lost()
 
     # Staff and service.

@@ -114,6 +114,19 @@ def test_a_relative_who_is_lost_may_come_back_and_the_clock_has_run_on() -> None
     assert call.connected_s == (100 - 12) + (200 - 125)
 
 
+def test_a_warning_whose_time_is_told_twice_is_given_once_and_the_next_one_is_not_lost() -> None:
+    twice = ev.WarningDue(12 + LIMIT - 120, 120.0)
+    _, commands = play(connected(), twice, twice, ev.WarningDue(12 + LIMIT - 30, 30.0))
+    assert [c.remaining_s for c in commands if isinstance(c, do.Warn)] == [120.0, 30.0]
+
+
+def test_a_phone_is_hung_up_when_nothing_is_left_to_say_farewell_with() -> None:
+    call, _ = play(connected(), ev.StaffEnded(20))
+    call, commands = advance(call, ev.MediaLost(21))
+    assert commands == (do.HangUpPhone(EndReason.STAFF_ENDED), do.CloseMedia(EndReason.STAFF_ENDED))
+    assert due(call) is None
+
+
 def test_a_relative_who_stays_away_ends_the_call() -> None:
     call, _ = play(connected(), ev.LegSilent(100, "outside", S1), ev.FarewellOver(170))
     assert call.reason is EndReason.RELATIVE_LOST
@@ -271,6 +284,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.sealed = 0
         self.opened = 0
         self.hung_up = 0
+        self.phone_gone = False
 
     def take(self, event: ev.Event) -> None:
         before = self.call
@@ -285,6 +299,8 @@ class AnyOrder(RuleBasedStateMachine):
             untouched = self.call is before
             assert late or untouched or (listed is not None and self.call.state in listed.targets)
             self.ends += self.call.state is State.ENDED
+        if isinstance(event, ev.PhoneHungUp | ev.PhoneFailed):
+            self.phone_gone = True
         if isinstance(event, ev.RecorderOpened) and self.call.recording:
             self.recorder_open = True
         for command in commands:
@@ -311,6 +327,14 @@ class AnyOrder(RuleBasedStateMachine):
     def on_the_way(self, event: ev.Event) -> None:
         self.now += 0.1
         self.take(dataclasses.replace(event, at=self.now))
+
+    @precondition(lambda self: self.call.answered and self.call.state is not State.ENDED)
+    @rule(
+        end=st.sampled_from([ev.StaffEnded, ev.ServiceStopping]), last=st.sampled_from([ev.MediaLost, ev.StoreFailed])
+    )
+    def an_end_upon_an_end(self, end: type[ev.Event], last: type[ev.Event]) -> None:
+        self.take(end(self.now))
+        self.take(last(self.now))
 
     @precondition(lambda self: due(self.call) is not None)
     @rule(late=st.floats(0, 3))
@@ -344,6 +368,11 @@ class AnyOrder(RuleBasedStateMachine):
     def at_most_one_recorder(self) -> None:
         assert self.opened <= 1
         assert not (self.call.confidential and self.recorder_open)
+
+    @invariant()
+    def no_phone_is_left_in_its_dialogue(self) -> None:
+        if self.call.state is State.ENDED and self.call.farewell_until is None and not self.phone_gone:
+            assert self.hung_up
 
     @invariant()
     def something_is_always_due_until_the_phone_is_hung_up(self) -> None:

@@ -119,3 +119,9 @@ def test_no_text_upsets_the_reading(text: str) -> None:
             read.sdp()
         except BodyUnsupported:
             continue
+
+
+def test_bytes_that_are_no_utf_8_do_not_keep_a_message_from_control() -> None:
+    read = message(SDP.replace("s=-", "s=T\udce9l\udce9phone"), start="INVITE sip:1\udce92@avisio SIP/2.0")
+    assert read.sdp().encode() == SDP.replace("s=-", "s=T\ufffdl\ufffdphone").encode()
+    assert read.dialled == "1\ufffd2"

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail
 from avisiod.calls.call import State
 from avisiod.calls.reasons import EndReason
 from avisiod.gateway import wire
-from avisiod.ports import Joined, Rejected, SmsFailed, StoreUnavailable
+from avisiod.ports import InvitationRecord, Joined, Rejected, SmsFailed, StoreUnavailable
 from tests.switchboard.scene import CHARTER, LIMIT_S, Page, Scene, eventually, make_scene
 
 HOME = "192.0.2.7"
@@ -316,3 +316,79 @@ async def test_a_phones_answer_to_an_offer_of_ours_reaches_its_media(scene: Scen
     scene.board.phone_answered("s1", "v=0")
     await scene.settled()
     assert scene.media.last("update_phone_leg") == ("update_phone_leg", entry.call.id, "v=0")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_new_offer_of_the_same_page_interrupts_until_the_new_leg_flows(scene: Scene) -> None:
+    entry, page, joined = await scene.connect()
+    await scene.desk.offer(joined.session, "first")
+    assert entry.call.state is State.CONNECTED
+    bridges = scene.media.names().count("bridge")
+    await scene.desk.offer(joined.session, "again")
+    assert entry.call.state is State.INTERRUPTED, "the worker drops the leg that flowed"
+    assert scene.media.names().index("unbridge") < scene.media.asked.index(scene.media.last("open_browser_leg"))
+    scene.board.leg_changed(entry.call.id, "outside", joined.session, "flowing", scene.clock.now())
+    await scene.reach(State.CONNECTED)
+    assert scene.media.names().count("bridge") == bridges + 1
+    assert page.told[-1][:2] == ("state", "connected")
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_offer_that_comes_after_the_end_opens_nothing(scene: Scene) -> None:
+    entry, _, joined = await scene.connect()
+    await scene.board.end_call(entry.call.id)
+    with pytest.raises(ValueError, match="no longer has a call"):
+        await scene.desk.offer(joined.session, "late")
+    assert "open_browser_leg" not in scene.media.names()
+
+
+@pytest_twisted.ensureDeferred
+async def test_of_two_pages_that_come_back_at_once_the_later_one_stays_and_the_other_is_told(scene: Scene) -> None:
+    _, page, joined = await scene.connect()
+    second, third = Page(), Page()
+    coming = [Deferred.fromCoroutine(scene.desk.resume(joined.token, HOME, each)) for each in (second, third)]
+    answers = [await each for each in coming]
+    assert all(isinstance(answer, Joined) for answer in answers)
+    assert page.told[-1] == ("replaced",)
+    assert ("replaced",) in second.told
+    assert ("replaced",) not in third.told
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_phone_is_hung_up_when_the_media_worker_dies_over_its_farewell(scene: Scene) -> None:
+    entry, *_ = await scene.connect()
+    await scene.board.end_call(entry.call.id)
+    assert "hang_up" not in scene.sip.names(), "it hears why first"
+    scene.board.media_lost([entry.call.id])
+    await eventually(lambda: not scene.board.entries, "closed")
+    assert scene.sip.last("hang_up")[1:] == ("s1", 403, "staff_ended")
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_sms_leaves_when_the_phone_hangs_up_while_the_invitation_is_stored(scene: Scene) -> None:
+    save, stored = scene.store.save_invitation, Deferred()
+
+    async def slow(kept: InvitationRecord) -> None:
+        await save(kept)
+        await stored
+
+    scene.store.save_invitation = slow  # type: ignore[method-assign,assignment]
+    entry = await scene.dial()
+    await eventually(lambda: entry.call.invited, "the code is drawn")
+    await scene.settled()
+    scene.board.sip_ended("s1", "phone", 487)
+    await eventually(lambda: entry.call.state is State.ENDED, "given up")
+    stored.callback(None)
+    await scene.settled()
+    assert scene.route.sent == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_media_worker_that_ends_is_looked_after_though_no_call_was_counted_as_its_own(scene: Scene) -> None:
+    looked: list[None] = []
+    scene.board.on_media_lost = lambda: looked.append(None)
+    scene.board.media_lost([])
+    assert looked, "it may have died while it sealed its last recording"
+    await scene.board.stop()
+    scene.board.media_lost([])
+    assert len(looked) == 1, "a worker that we end ourselves leaves nothing behind"
