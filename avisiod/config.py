@@ -202,3 +202,11 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     store: Store = Store()
     metrics: Metrics = Metrics()
     log: Log = Log()
+
+    @property
+    def sip_workers(self) -> int:
+        """How many SIP workers run: the port of worker n is `sip.port` + n.
+
+        The spare one takes the calls that only hear that all lines are busy, and those of one that is restarted.
+        """
+        return self.sip.workers or -(-self.calls.capacity // self.sip.dialogues_per_worker) + 1

@@ -137,10 +137,10 @@ def _ports(config: Config) -> Iterator[Finding]:
             yield Finding(keys, reason, "keep the ranges apart")
     for key, address in (("media.phone_ports", media.phone_address), ("media.outside_ports", media.outside_address)):
         first, last = getattr(media, key.removeprefix("media."))
-        if first <= config.sip.port <= last and _same(address, config.sip.address):
-            yield Finding(
-                ("sip.port", key, "sip.address"), f"{config.sip.port} lies within {key}", "take another port"
-            )
+        highest = config.sip.port + config.sip_workers - 1
+        if first <= highest and config.sip.port <= last and _same(address, config.sip.address):
+            reason = f"{config.sip.port} to {highest}, one a SIP worker, lie within {key}"
+            yield Finding(("sip.port", key, "sip.address"), reason, "take another port")
     portal, metrics = config.portal, config.metrics
     if portal.port == metrics.port != 0 and _same(portal.address, metrics.address):
         keys = ("metrics.port", "portal.port", "metrics.address", "portal.address")

@@ -133,7 +133,14 @@ media:
                 "keep the ranges apart"
             ),
         ),
-        ("sip:\n  port: 30010", "line 2: sip.port: 30010 lies within media.phone_ports: take another port"),
+        (
+            "sip:\n  port: 30010",
+            "line 2: sip.port: 30010 to 30015, one a SIP worker, lie within media.phone_ports: take another port",
+        ),
+        (
+            "sip:\n  port: 29998",
+            "line 2: sip.port: 29998 to 30003, one a SIP worker, lie within media.phone_ports: take another port",
+        ),
         ("metrics:\n  port: 8443", "line 2: metrics.port: 8443 is the portal's port too: take another port"),
         (
             "sip:\n  edge: [kamailio]",

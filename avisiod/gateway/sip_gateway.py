@@ -41,14 +41,6 @@ class SipListener(Protocol):
         """A worker ended and these dialogues with it; media goes on."""
 
 
-def worker_count(config: Config) -> int:
-    """How many workers are started: the port of worker n is `sip.port` + n.
-
-    The spare one takes the calls that only hear that all lines are busy, and those of a worker that is restarted.
-    """
-    return config.sip.workers or -(-config.calls.capacity // config.sip.dialogues_per_worker) + 1
-
-
 class SipGateway(WorkerPool):
     """The SIP workers, as the switchboard uses them. Every coroutine fails with a wire.WorkerError.
 
@@ -68,7 +60,7 @@ class SipGateway(WorkerPool):
                 dialogues=config.sip.dialogues_per_worker,
                 log_level=config.log.level,
             )
-            for n in range(worker_count(config))
+            for n in range(config.sip_workers)
         ]
         super().__init__(
             reactor, clock, "avisiod.gateway.sip_worker", settings, lambda n: _SipLink(self, n), self._down

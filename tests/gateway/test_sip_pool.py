@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from avisiod.clock import SystemClock
 from avisiod.config import Calls, Config, Sip
 from avisiod.gateway import wire
-from avisiod.gateway.sip_gateway import SipGateway, worker_count
+from avisiod.gateway.sip_gateway import SipGateway
 from tests.peers.kamailio import Kamailio
 from tests.peers.offreactor import aside
 from tests.peers.ports import free_range
@@ -209,4 +209,4 @@ def test_there_are_workers_for_the_capacity_and_one_to_spare(
     capacity: int, dialogues: int, workers: int, count: int
 ) -> None:
     sip = Sip(workers=workers, dialogues_per_worker=dialogues)
-    assert worker_count(Config(calls=Calls(capacity=capacity), sip=sip)) == count
+    assert Config(calls=Calls(capacity=capacity), sip=sip).sip_workers == count
