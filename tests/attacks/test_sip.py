@@ -12,7 +12,7 @@ import pytest
 
 from avisiod.gateway import wire
 from tests.attacks.torture import NO_SIP, RFC_4475, damaged, truncated
-from tests.gateway.test_sip_edge import NUMBER, OFFER, Answering, connect
+from tests.gateway.sip_scene import NUMBER, OFFER, Answering, connect
 from tests.peers.kamailio import Kamailio
 from tests.peers.sip_client import SipClient
 from tests.peers.sip_message import Request, Response
