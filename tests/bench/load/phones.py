@@ -12,8 +12,7 @@ Remote = tuple[str, int, int, list[int]]
 PAYLOAD_TYPES = {"audio": 8, "video": 96}
 
 
-MAX_PHONES = 150
-_firsts = (start for first, last in iter(lambda: free_range(4 * MAX_PHONES), None) for start in range(first, last, 4))
+_firsts = (start for first, last in iter(free_range, None) for start in range(first, last, 4))
 
 
 def parse(sdp: str) -> dict[str, Remote]:

@@ -22,7 +22,7 @@ from tests.bench.load.gateways.base import Gateway
 from tests.bench.load.phones import Phone
 from tests.peers.ports import free_range
 
-CALLS = 120
+CALLS = 60
 """Room in the port ranges."""
 DEADLINE_S = 600.0
 PROMPTS_WITHIN_S = 90.0

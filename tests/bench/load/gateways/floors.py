@@ -29,14 +29,14 @@ class Floor(Gateway):
         raise NotImplementedError
 
     def start(self) -> None:
-        self._next = free_range(1000)[0]
+        self._next = free_range(300)[0]
         process = self.launch(self.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._in, self._out = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
 
     async def connect(self, i: int, browser: Browser, phone: Phone) -> None:
         assert isinstance(browser, StaticBrowser)
         own = list(range(self._next, self._next + 5))
-        self._next += 10
+        self._next += 5
         audio, video = phone.port("audio"), phone.port("video")
         ports = [*own, audio, audio + 1, video, video + 1, browser.port]
         self._in.write(f"{' '.join(map(str, ports))} {browser.rx.hex()} {browser.tx.hex()}\n".encode())
