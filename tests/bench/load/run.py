@@ -48,7 +48,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--warmup", type=float, default=4)
     parser.add_argument("--seed", type=int, default=1, help="phases of the calls")
     parser.add_argument("--gateway-cpu", type=int, default=0, help="core of the gateway, -1: any")
-    parser.add_argument("--gateway-nice", type=int, default=-15, help="so that others on its core wait; 0: as they")
+    parser.add_argument("--gateway-priority", type=int, default=1, help="SCHED_RR priority of the gateway, 0: none")
     parser.add_argument("--cpu", type=int, default=1, help="core of the generator")
     parser.add_argument("--priority", type=int, default=10, help="SCHED_FIFO priority of the generator, 0: none")
     parser.add_argument("--spin", action="store_true", help="the generator polls and never sleeps")
@@ -73,7 +73,7 @@ class Measurement:
         self.random = random.Random(args.seed)
         options = dict(each.split("=", 1) for each in args.option)
         cpu = args.gateway_cpu if args.gateway_cpu >= 0 else None
-        self.gateway = gateway_class(args.gateway)(folder, cpu, args.gateway_nice, args.record, options)
+        self.gateway = gateway_class(args.gateway)(folder, cpu, args.gateway_priority, args.record, options)
         self.relay = Relay(asyncio.get_running_loop())
         self.pump = Pump(self.relay.theirs.fileno())
         self.certificate = RTCCertificate.generateCertificate()

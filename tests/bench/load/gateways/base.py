@@ -30,8 +30,11 @@ class Gateway:
     static = False
     """True for the floors, whose browser leg has SRTP keys that are given, no ICE and no DTLS."""
 
-    def __init__(self, folder: Path, cpu: int | None, nice: int, recording: bool, options: dict[str, str]) -> None:
-        self.folder, self.cpu, self.nice, self.recording, self.options = folder, cpu, nice, recording, options
+    def __init__(
+        self, folder: Path, cpu: int | None, priority: int, recording: bool, options: dict[str, str]
+    ) -> None:
+        self.folder, self.cpu, self.priority = folder, cpu, priority
+        self.recording, self.options = recording, options
         self.processes: list[subprocess.Popen[bytes]] = []
         self.recordings = folder / "recordings"
         self.recordings.mkdir()
@@ -52,7 +55,7 @@ class Gateway:
         return ""
 
     def launch(self, argv: list[str], env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[bytes]:
-        before = ["nice", "-n", str(self.nice)] if self.nice else []
+        before = ["chrt", "--rr", str(self.priority)] if self.priority else []
         before += ["taskset", "-c", str(self.cpu)] if self.cpu is not None else []
         with (self.folder / "gateway.log").open("ab") as log:
             process = subprocess.Popen(
@@ -61,11 +64,8 @@ class Gateway:
                 stderr=log,
                 cwd=self.folder,
                 env={**os.environ, **(env or {})},
-                start_new_session=True,
                 **options,
             )
-        with contextlib.suppress(OSError):  # where sessions are scheduled against each other, nice says nothing more
-            Path(f"/proc/{process.pid}/autogroup").write_text(str(self.nice))
         self.processes.append(process)
         return process
 
