@@ -153,7 +153,23 @@ class IceConnection(Connection):
         super().check_complete(pair)
         nominated = self._nominated.get(1)
         if nominated is not None:
-            self.send_now = _sender(nominated.protocol.transport, nominated.remote_addr)
+            self.send_now = self._sender(nominated.protocol, nominated.remote_addr)
+
+    def _sender(self, protocol: StunProtocol, address: Address) -> Callable[[Any], None]:
+        """What sends to this address, the quickest way that there is."""
+        transport = protocol.transport
+        if not isinstance(transport, DatagramSocket) or not isinstance(protocol, GuardedProtocol):
+            # A TURN transport sends later, from a task: the bytes must not be a view of a buffer that is used again.
+            return lambda data: transport.sendto(bytes(data), address)
+
+        def received(data: bytes) -> bool:
+            """From the nominated pair, says the kernel; everything but media is sorted as ever."""
+            if data and 127 < data[0] < 192:
+                return self.media(data)
+            return protocol.sort(data, address)
+
+        transport.aim(address, received)
+        return transport.send
 
     async def get_component_candidates(
         self,
@@ -203,14 +219,6 @@ class IceConnection(Connection):
         for task in late:
             task.cancel()
         return [task.result() for task in asked if task in done and task.exception() is None]
-
-
-def _sender(transport: asyncio.DatagramTransport, address: Address) -> Callable[[Any], None]:
-    send = transport.sendto
-    if isinstance(transport, DatagramSocket):
-        return lambda data: send(data, address)
-    # A TURN transport sends later, from a task: the bytes must not be a view of a buffer that is used again.
-    return lambda data: send(bytes(data), address)
 
 
 def _host_candidate(component: int, host: str, port: int) -> Candidate:
