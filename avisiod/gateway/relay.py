@@ -27,12 +27,15 @@ JUMP_S = 10.0
 KEPT_PACKETS = 256
 """Of a stream whose receiver may ask for packets again: more than a second of the fastest video that phones take."""
 
+Send = Callable[[Kind, bytes | bytearray], None]
+
 NO_SOURCE = -1
 OURSELVES = -2
 NOT_TAKEN = 255
 
 _IDS = struct.Struct("!II")
 _HEADER = struct.Struct("!BBHII")
+_write_header = _HEADER.pack_into
 
 
 class OutStream:
@@ -78,9 +81,9 @@ class OutStream:
         self._out_timestamp = timestamp
         self._shift = 0
         self._at = 0.0
-        self._kept: list[bytes] | None = None
+        self._kept: list[bytes | bytearray] | None = None
 
-    def keep(self) -> list[bytes]:
+    def keep(self) -> list[bytes | bytearray]:
         """From now on the latest packets are kept, each at its sequence number modulo KEPT_PACKETS."""
         if self._kept is None:
             self._kept = [b""] * KEPT_PACKETS
@@ -112,7 +115,7 @@ class OutStream:
         """SSRC of the present sender, or NO_SOURCE."""
         return self._source
 
-    def rewritten(self, packet: bytes, arrival: float) -> bytes | None:
+    def rewritten(self, packet: bytes, arrival: float) -> bytearray | None:
         """The packet as the receiver gets it; None where it gets nothing."""
         payload_type = self._types[packet[1] & 0x7F]
         timestamp, source = _IDS.unpack_from(packet, 4)
@@ -152,11 +155,16 @@ class OutStream:
         start = header_length(packet) if first & 0x1F else 12
         self.packets += 1
         self.octets += len(packet) - start
-        built = (
-            _HEADER.pack(
-                0x80 | first & 0x20, marker | payload_type, out, (timestamp + self._shift) & 0xFFFFFFFF, self.ssrc
-            )
-            + packet[start:]
+        # The header of the copy, or of what is left of it without extension and CSRC list, is written over.
+        built = bytearray(packet if start == 12 else packet[start - 12 :])
+        _write_header(
+            built,
+            0,
+            0x80 | first & 0x20,
+            marker | payload_type,
+            out,
+            (timestamp + self._shift) & 0xFFFFFFFF,
+            self.ssrc,
         )
         kept = self._kept
         if kept is not None:
@@ -202,7 +210,7 @@ class OutStream:
         if not -self._jump < step - passed < self._jump:
             self._shift = (self._out_timestamp + max(passed, 1) - timestamp) & 0xFFFFFFFF
 
-    def _leapt(self, packet: bytes, sequence: int, arrival: float) -> bytes | None:
+    def _leapt(self, packet: bytes, sequence: int, arrival: float) -> bytearray | None:
         """Two packets in a row far away from the rest are a sender that began anew; a single one is a stray."""
         if sequence != self._expected:
             self._expected = (sequence + 1) & 0xFFFF
@@ -248,11 +256,14 @@ class Path:
         self._video = kind is Kind.VIDEO
         self._keyframe_wanted = self._video
         self._tap: Callable[[bytes, float], None] | None = None
-        self._send: Callable[[Kind, bytes], None] | None = None
+        self._send: Send | None = None
         self._until = 0.0
 
     def open(
-        self, until: float, send: Callable[[Kind, bytes], None], tap: Callable[[bytes, float], None] | None
+        self,
+        until: float,
+        send: Send,
+        tap: Callable[[bytes, float], None] | None,
     ) -> None:
         """Forward with `send` what arrives before `until`; `tap` gets all of it as it came."""
         self._keyframe_wanted = self._video
@@ -271,7 +282,7 @@ class Path:
         """Leave the stream to a prompt: counted and recorded, not forwarded."""
         self._send = None
 
-    def unmute(self, send: Callable[[Kind, bytes], None]) -> None:
+    def unmute(self, send: Send) -> None:
         """The prompt is over; video begins again with a keyframe."""
         if self._until:
             self._keyframe_wanted = self._video
@@ -320,7 +331,7 @@ class Path:
             send(self._kind, out)
             self.last_forwarded = arrival
 
-    def _begins(self, packet: bytes, arrival: float, send: Callable[[Kind, bytes], None]) -> bool:
+    def _begins(self, packet: bytes, arrival: float, send: Send) -> bool:
         """Whether a receiver that knows nothing can begin with this packet, sending first what else it needs."""
         start = header_length(packet)
         sets = h264.parameter_sets_of(packet, start)
