@@ -1,8 +1,8 @@
 """The recording of one call, as the call uses it: opened once, tapped while it writes, sealed once."""
 
 import asyncio
-import functools
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import msgspec
 
 from avisiod.gateway.leg import Kind, MediaLine
 from avisiod.gateway.manifest import RecordingFacts, encode
-from avisiod.gateway.recorder import Recorder
+from avisiod.gateway.recorder import TEND_S, Recorder
 from avisiod.gateway.recording_track import Track, TrackFormat
 from avisiod.gateway.stats import RecorderStats
 from avisiod.gateway.wire import RecorderUnavailable
@@ -35,6 +35,7 @@ class CallRecording:
         self._extra = extra
         self._loop = asyncio.get_running_loop()
         self._recorder: Recorder | None = None
+        self._tending: asyncio.TimerHandle | None = None
 
     async def open(self, path: str, facts: bytes, lines: dict[Kind, MediaLine], keep_free_bytes: int) -> None:
         """Create the file. Both parties' tracks have the phone's codecs. RecorderUnavailable where it cannot be."""
@@ -53,6 +54,7 @@ class CallRecording:
         await asyncio.to_thread(recorder.open)
         self._recorder = recorder
         self.writes = True
+        self._tend()
 
     def follow(self, party: str, lines: dict[Kind, MediaLine]) -> None:
         """The payload types that a party (`phone`, `outside`) uses from now on."""
@@ -64,15 +66,20 @@ class CallRecording:
         """What takes the packets of a party; nothing where nothing is written."""
         if self._recorder is None or not self.writes:
             return {}
-        return {kind: functools.partial(self._recorder.packet, track) for kind, track in TRACKS[party].items()}
+        return {kind: self._recorder.tap(track) for kind, track in TRACKS[party].items()}
 
     def sender_report(self, party: str, kind: Kind, ntp_s: float, timestamp: int, arrival: float) -> None:
         """The times that a sender tells."""
         if self._recorder is not None and self.writes:
             self._recorder.sender_report(TRACKS[party][kind], ntp_s, timestamp, arrival)
 
+    def _tend(self) -> None:
+        if self._recorder is not None:
+            self._tending = self._loop.call_later(TEND_S, self._tend)
+            self._recorder.tend(time.monotonic())
+
     def fails(self, why: str) -> None:
-        """The recorder writes no more; called from its thread."""
+        """The recorder writes no more; called from the loop or from its thread."""
         self._loop.call_soon_threadsafe(self._stop, why)
 
     def _stop(self, why: str) -> None:
@@ -89,6 +96,8 @@ class CallRecording:
         """Seal in a thread; the manifest, empty where there is nothing to seal. RecorderUnavailable: see Recorder."""
         recorder, self._recorder = self._recorder, None
         self.writes = False
+        if self._tending is not None:
+            self._tending.cancel()
         if recorder is None:
             return b""
         return encode(await asyncio.to_thread(recorder.seal, reason))

@@ -71,16 +71,20 @@ class Counters:
 class AudioAssembler:
     """Each packet is a frame."""
 
+    __slots__ = ("_frames", "_lost", "epoch")
+
     def __init__(self, frames: list[Frame]) -> None:
         self._frames = frames
         self._lost = 0
         self.epoch = 0
 
-    def add(self, lost: int, rtp_time: int, _marker: bool, payload: bytes, arrival: float) -> None:
-        """Take the next payload, before which `lost` packets are missing."""
+    def add(
+        self, lost: int, rtp_time: int, _marker: bool, packet: bytes, start: int, end: int, arrival: float
+    ) -> None:
+        """Take the next payload, from `start` to `end`, before which `lost` packets are missing."""
         self._lost += lost
-        if payload:
-            self._frames.append(Frame(rtp_time, arrival, (payload,), True, self.epoch, self._lost))
+        if start < end:
+            self._frames.append(Frame(rtp_time, arrival, (packet[start:end],), True, self.epoch, self._lost))
             self._lost = 0
 
     def finish(self) -> None:
@@ -92,6 +96,21 @@ class AudioAssembler:
 
 class H264Assembler:
     """Gathers the NAL units of one timestamp into a frame (RFC 6184 sections 5.6 to 5.8)."""
+
+    __slots__ = (
+        "_arrival",
+        "_broken",
+        "_counters",
+        "_fragments",
+        "_frames",
+        "_loss_before",
+        "_lost",
+        "_marked",
+        "_nals",
+        "_parameter_sets",
+        "_rtp_time",
+        "epoch",
+    )
 
     def __init__(self, frames: list[Frame], counters: Counters) -> None:
         self._frames = frames
@@ -116,8 +135,10 @@ class H264Assembler:
         self._marked = False
         self._loss_before = False
 
-    def add(self, lost: int, rtp_time: int, marker: bool, payload: bytes, arrival: float) -> None:
-        """Take the next payload, before which `lost` packets are missing."""
+    def add(
+        self, lost: int, rtp_time: int, marker: bool, packet: bytes, start: int, end: int, arrival: float
+    ) -> None:
+        """Take the next payload, from `start` to `end`, before which `lost` packets are missing."""
         if lost and not (self._marked and rtp_time != self._rtp_time):
             self._broken = True
         if rtp_time != self._rtp_time:
@@ -125,18 +146,22 @@ class H264Assembler:
             self._begin(rtp_time, arrival)
             self._loss_before = lost > 0
         self._lost += lost
-        if not payload:
+        if start >= end:
             return
-        self._arrival = min(self._arrival, arrival)
-        self._marked = self._marked or marker
-        kind = payload[0] & 0x1F
-        if kind == 28:
-            self._fragment(payload)
-        elif self._fragments:
+        if arrival < self._arrival:
+            self._arrival = arrival
+        if marker:
+            self._marked = True
+        kind = packet[start] & 0x1F
+        if kind == h264.FU_A and self._fragments and end - start > 2 and packet[start + 1] < 0x40:
+            self._fragments.append(packet[start + 2 : end])  # as _fragment, in the middle of a unit
+            return
+        if kind == h264.FU_A:
+            self._fragment(packet, start, end)
+            return
+        if self._fragments:
             self._broken, self._fragments = True, []
-            self._whole(kind, payload)
-        else:
-            self._whole(kind, payload)
+        self._whole(kind, packet[start:end])
 
     def _whole(self, kind: int, payload: bytes) -> None:
         if 1 <= kind <= 23:
@@ -158,18 +183,18 @@ class H264Assembler:
             self._nals.append(payload[at : at + size])
             at += size
 
-    def _fragment(self, payload: bytes) -> None:
+    def _fragment(self, packet: bytes, start: int, end: int) -> None:
         """FU-A (RFC 6184 section 5.8)."""
-        if len(payload) < 3:
+        if end - start < 3:
             self._malformed()
             return
-        indicator, header = payload[0], payload[1]
+        header = packet[start + 1]
         if header & 0x80:
             if self._fragments:
                 self._broken = True
-            self._fragments = [bytes((indicator & 0xE0 | header & 0x1F,)), payload[2:]]
+            self._fragments = [bytes((packet[start] & 0xE0 | header & 0x1F,)), packet[start + 2 : end]]
         elif self._fragments:
-            self._fragments.append(payload[2:])
+            self._fragments.append(packet[start + 2 : end])
         else:
             self._broken = True
         if header & 0x40 and self._fragments:
@@ -236,19 +261,29 @@ class Depacketizer:
         if kind & 0x7F != self.payload_type:
             self.counters.foreign += 1
             return
-        start, end = 12 + 4 * (flags & 0x0F), len(packet)
-        if flags & 0x10:
-            start += 4 + 4 * int.from_bytes(packet[start + 2 : start + 4], "big")
-        if flags & 0x20:
-            end -= packet[-1]
-        if flags & 0xC0 != 0x80 or start > end:
-            self.counters.malformed += 1
-            return
+        start, end = 12, len(packet)
+        if flags != 0x80:
+            start += 4 * (flags & 0x0F)
+            if flags & 0x10:
+                start += 4 + 4 * int.from_bytes(packet[start + 2 : start + 4], "big")
+            if flags & 0x20:
+                end -= packet[-1]
+            if flags & 0xC0 != 0x80 or start > end:
+                self.counters.malformed += 1
+                return
         if ssrc != self._ssrc:
             if self._former is not None and ssrc == self._former[0] and arrival - self._former[1] < FORMER_SSRC_S:
                 self.counters.foreign += 1
                 return
             self._start_anew(ssrc, sequence, timestamp, arrival)
+        if sequence == self._expected and self._fresh_since is None and not self._waiting:  # as _accept, at once
+            self.counters.packets += 1
+            self._expected = (sequence + 1) & 0xFFFF
+            time = self._time
+            if timestamp != time & 0xFFFFFFFF:
+                self._time = time = self.extended(timestamp)
+            self.assembler.add(0, time, kind > 0x7F, packet, start, end, arrival)
+            return
         self._accept(ssrc, sequence, timestamp, kind >= 0x80, packet[start:end], arrival)
 
     def _accept(self, ssrc: int, sequence: int, timestamp: int, marker: bool, payload: bytes, arrival: float) -> None:
@@ -267,7 +302,7 @@ class Depacketizer:
             return
         self.counters.packets += 1
         if sequence == self._expected and self._fresh_since is None:
-            self._deliver(0, timestamp, marker, payload, arrival)
+            self._deliver(0, timestamp, marker, payload, 0, len(payload), arrival)
             if self._waiting:
                 self._drain()
             return
@@ -311,15 +346,22 @@ class Depacketizer:
                 self._former = (self._ssrc, arrival)
         self._ssrc, self._expected, self._time, self._fresh_since = ssrc, sequence, timestamp, arrival
 
-    def _deliver(self, lost: int, timestamp: int, marker: bool, payload: bytes, arrival: float) -> None:
+    def _deliver(
+        self, lost: int, timestamp: int, marker: bool, packet: bytes, start: int, end: int, arrival: float
+    ) -> None:
         self._time = self.extended(timestamp)
         self._expected = (self._expected + 1) & 0xFFFF
-        self.assembler.add(lost, self._time, marker, payload, arrival)
+        self.assembler.add(lost, self._time, marker, packet, start, end, arrival)
+
+    def _deliver_late(self, lost: int, sequence: int) -> None:
+        """A packet that waited."""
+        timestamp, marker, payload, arrival = self._waiting.pop(sequence)
+        self._deliver(lost, timestamp, marker, payload, 0, len(payload), arrival)
 
     def _drain(self) -> None:
         """Deliver what waited for the packet that just came."""
-        while (entry := self._waiting.pop(self._expected, None)) is not None:
-            self._deliver(0, *entry)
+        while self._expected in self._waiting:
+            self._deliver_late(0, self._expected)
 
     def _skip(self) -> None:
         """Give up the missing packets before the first that waits."""
@@ -327,5 +369,5 @@ class Depacketizer:
         lost = min((sequence - self._expected) & 0xFFFF for sequence in self._waiting)
         self.counters.lost += lost
         self._expected = (self._expected + lost) & 0xFFFF
-        self._deliver(lost, *self._waiting.pop(self._expected))
+        self._deliver_late(lost, self._expected)
         self._drain()

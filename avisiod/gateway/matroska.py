@@ -10,6 +10,7 @@ listed under FF_COMPLIANCE_NORMAL, and these travel as A_MS/ACM.
 """
 
 import datetime
+import itertools
 import struct
 from collections.abc import Iterable, Sequence
 
@@ -22,6 +23,7 @@ from avisiod.gateway.parameter_sets import Size, decoder_configuration
 HEADER_BYTES = 8192
 """Length of the header region."""
 
+_BLOCK = struct.Struct(">BhB")
 _UNKNOWN_SIZE = b"\x01" + b"\xff" * 7
 _EPOCH = datetime.datetime(2001, 1, 1, tzinfo=datetime.UTC)
 _LIVE_SEEK_PRE_ROLL_NS = 80_000_000
@@ -50,12 +52,13 @@ class Cue(msgspec.Struct, frozen=True):
 
 def element(identifier: int, payload: bytes) -> bytes:
     """One EBML element (RFC 8794): its id as it stands in the tables, its size, its payload."""
-    size = len(payload)
+    return _head(identifier, len(payload)) + payload
+
+
+def _head(identifier: int, size: int) -> bytes:
     length = ((size + 1).bit_length() + 6) // 7
-    return (
-        identifier.to_bytes((identifier.bit_length() + 7) // 8, "big")
-        + (size | 1 << 7 * length).to_bytes(length, "big")
-        + payload
+    return identifier.to_bytes((identifier.bit_length() + 7) // 8, "big") + (size | 1 << 7 * length).to_bytes(
+        length, "big"
     )
 
 
@@ -174,14 +177,16 @@ def header(
     return start + _void(HEADER_BYTES - len(start))
 
 
-def block(track: int, offset_ms: int, data: bytes, *, key: bool) -> bytes:
-    """One SimpleBlock (RFC 9559 section 10.2): `offset_ms` is relative to its cluster, -32768 to 32767."""
-    return element(0xA3, struct.pack(">BhB", 0x80 | track, offset_ms, 0x80 if key else 0) + data)
+def block(track: int, offset_ms: int, data: Sequence[bytes], *, key: bool) -> tuple[bytes, ...]:
+    """One SimpleBlock (RFC 9559 section 10.2), in pieces: `offset_ms` is relative to its cluster, -32768 to 32767."""
+    head = _head(0xA3, 4 + sum(map(len, data)))
+    return (head + _BLOCK.pack(0x80 | track, offset_ms, 0x80 if key else 0), *data)
 
 
-def cluster(at_ms: int, blocks: Iterable[bytes]) -> bytes:
-    """One cluster of blocks that are relative to `at_ms`."""
-    return element(0x1F43B675, _uint(0xE7, at_ms) + b"".join(blocks))
+def cluster(at_ms: int, blocks: Iterable[Sequence[bytes]]) -> bytes:
+    """One cluster of blocks that are relative to `at_ms`. Media is copied once, here."""
+    pieces = [_uint(0xE7, at_ms), *itertools.chain.from_iterable(blocks)]
+    return b"".join((_head(0x1F43B675, sum(map(len, pieces))), *pieces))
 
 
 def cues(points: Iterable[Cue]) -> bytes:

@@ -1,18 +1,19 @@
 """The recorder of one call: up to four tracks in one Matroska file, as received, on one clock.
 
-The media call hands over every packet from its loop, which costs an append to a bounded queue. A thread wakes a few
-times a second and does the rest in one go, so that it seldom contends for the interpreter with the relay: frames are
-put together, placed in time, and written as one cluster a second in one system call. A killed worker thus loses at
-most the cluster in hand and what waits before it: CLUSTER_S + HOLD_S + WAKE_S, 1.6 s.
+Packets become frames on the media call's loop, as they come: that costs a few microseconds each, less than to wake a
+thread which then competes with the relay for the interpreter. `tend` places what is whole in time, of one party at a
+time so that the relay never waits for long, and hands clusters of a second to a thread, which writes and syncs. A
+killed worker thus loses at most the cluster in hand and what waits before it: CLUSTER_S + HOLD_S + 2 TEND_S, 1.65 s.
 
 Calls on confidential lines never get here: there is nothing in this module that knows of them.
 """
 
 import bisect
 import logging
+import math
+import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -34,9 +35,12 @@ from avisiod.gateway.wire import RecorderUnavailable
 
 log = logging.getLogger(__name__)
 
-MAX_QUEUED = 4096
-"""Packets that may wait for the writer: about 10 s of a call, more than a busy disk ever takes."""
-WAKE_S = 0.2
+MAX_QUEUED = 10
+"""Clusters that may wait for the disk: 10 s of a call, more than a busy one ever takes."""
+TEND_S = 0.125
+"""How often `tend` is called: each party has its turn twice as seldom."""
+IDLE_S = 1.0
+"""How often the writer looks after the disk when nothing comes."""
 HOLD_S = 0.4
 """Frames wait this long for those of other tracks, so that they lie in the file in order of time."""
 CLUSTER_S = 1.0
@@ -44,12 +48,25 @@ SEAL_TIMEOUT_S = 60.0
 """A disk that takes longer for what waits is given up; what it holds by then is sealed at the next start."""
 
 
-class Recorder:
-    """One recording. `packet`, `sender_report` and `stats` are for the loop; `open` and `seal` block: use a thread.
+_PARTIES = ((Track.PHONE_AUDIO, Track.PHONE_VIDEO), (Track.OUTSIDE_AUDIO, Track.OUTSIDE_VIDEO))
 
-    `on_failure` is called at most once, **from the writer's thread**, with `disk_full`, `io` or `overrun` (the last
-    from the caller of `packet`); nothing is recorded after it, and `seal` still seals what was. Times in the file
-    count from `facts.started_monotonic`.
+
+class _Party:
+    """The tracks of one party, its sound first, beside which its pictures are placed."""
+
+    def __init__(self, writers: list[TrackWriter]) -> None:
+        self.writers = writers
+        self.reports: list[tuple[TrackWriter, float, int, float]] = []
+        """Sender reports that are taken after the packets that came with them."""
+        self.placed_at = -math.inf
+
+
+class Recorder:
+    """One recording. `open` and `seal` block: use a thread; the rest is for the loop.
+
+    `on_failure` is called at most once, from the loop **or from the writer's thread**, with `disk_full`, `io` or
+    `overrun`; nothing is recorded after it, and `seal` still seals what was. Once `seal` is called nothing else may
+    be. Times in the file count from `facts.started_monotonic`.
     """
 
     def __init__(
@@ -67,10 +84,14 @@ class Recorder:
         self._on_failure = on_failure
         self._writers = {form.track: TrackWriter(number, form) for number, form in enumerate(tracks, 1)}
         self._video_numbers = {writer.number for writer in self._writers.values() if writer.track.kind is Kind.VIDEO}
-        self._queue: deque[tuple[TrackWriter, bytes | tuple[float, int] | int, float]] = deque()
+        self._queue: queue.SimpleQueue[tuple[list[Block], int] | None] = queue.SimpleQueue()
         self._file: RecordingFile | None = None
         self._thread: threading.Thread | None = None
-        self._stop = threading.Event()
+        self._takes = True
+        self._parties = [party for party in map(self._party, _PARTIES) if party.writers]
+        self._turn = 0
+        self._handed_packets = 0
+        self._written_packets = 0
         self._failure = ""
         self._failure_lock = threading.Lock()
         self._pending: list[Block] = []
@@ -106,27 +127,59 @@ class Recorder:
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
-    def packet(self, track: Track, packet: bytes, arrival: float) -> None:
-        """Take one RTP packet as received, before any rewriting. Never blocks, never raises.
+    def tap(self, track: Track) -> Callable[[bytes, float], None]:
+        """What takes the packets of a track, each as received, before any rewriting, with its arrival.
 
-        A track that is not recorded and a payload type that is not the track's are left aside.
+        It never blocks and never raises. A track that is not recorded and a payload type that is not the track's are
+        left aside.
         """
-        self._enqueue(track, packet, arrival)
+        writer = self._writers.get(track)
+        if writer is None:
+            return _leave_aside
+        push = writer.depacketizer.push
+
+        def take(packet: bytes, arrival: float) -> None:
+            if self._takes:
+                push(packet, arrival)
+
+        return take
+
+    def packet(self, track: Track, packet: bytes, arrival: float) -> None:
+        """Take one RTP packet, as `tap` does."""
+        self.tap(track)(packet, arrival)
 
     def sender_report(self, track: Track, ntp: float, rtp: int, arrival: float) -> None:
-        """Take the times of a sender report: NTP in seconds (any epoch), the 32-bit RTP timestamp. As `packet`."""
-        self._enqueue(track, (ntp, rtp), arrival)
+        """Take the times of a sender report: NTP in seconds (any epoch), the 32-bit RTP timestamp. As `tap`."""
+        for party in self._parties if self._takes else ():
+            for writer in party.writers:
+                if writer.track is track:
+                    party.reports.append((writer, ntp, rtp, arrival))
 
     def renegotiated(self, track: Track, payload_type: int) -> None:
         """The source of a track goes on with the same codec under another payload type."""
-        self._enqueue(track, payload_type, 0.0)
+        writer = self._writers.get(track)
+        if writer is not None:
+            writer.depacketizer.payload_type = payload_type
+
+    def _party(self, tracks: Sequence[Track]) -> _Party:
+        return _Party([self._writers[track] for track in tracks if track in self._writers])
+
+    def tend(self, now: float) -> None:
+        """Place what is whole of the next party; to be called every TEND_S. Never blocks, never raises."""
+        if not self._takes:
+            return
+        if self._queue.qsize() > MAX_QUEUED:
+            self._fail("overrun", f"the disk took nothing for {MAX_QUEUED} s")
+            return
+        self._turn = (self._turn + 1) % len(self._parties)
+        self._work(now, [self._parties[self._turn]])
 
     @property
     def stats(self) -> RecorderStats:
         """Counters so far."""
         writers = self._writers.values()
         return RecorderStats(
-            queued=len(self._queue),
+            queued=self._handed_packets - self._written_packets,
             written_bytes=self._file.size if self._file is not None else 0,
             frames=sum(writer.frames for writer in writers),
             gaps=sum(writer.gap_count for writer in writers),
@@ -143,7 +196,9 @@ class Recorder:
         file = self._file
         if file is None or self._thread is None:
             raise RecorderUnavailable(f"io: {self._path} was never opened")
-        self._stop.set()
+        self._takes = False
+        self._work(time.monotonic(), self._parties, final=True)
+        self._queue.put(None)
         self._thread.join(SEAL_TIMEOUT_S)
         if self._thread.is_alive():
             raise RecorderUnavailable(f"io: {file.part}: the disk has not answered for {SEAL_TIMEOUT_S:.0f} s")
@@ -169,31 +224,35 @@ class Recorder:
         self._manifest = manifest
         return manifest
 
-    def _enqueue(self, track: Track, item: bytes | tuple[float, int] | int, arrival: float) -> None:
-        writer = self._writers.get(track)
-        if writer is None or self._failure or self._stop.is_set():
-            return
-        if len(self._queue) >= MAX_QUEUED:
-            self._fail("overrun", f"the disk took nothing while {MAX_QUEUED} packets came")
-            return
-        self._queue.append((writer, item, arrival))
-
     def _run(self) -> None:
+        """The writer: clusters from the queue to the file, until None."""
+        file = self._file
+        if file is None:
+            return
         try:
-            while not self._stop.wait(WAKE_S):
-                self._work(time.monotonic(), final=False)
-            self._work(time.monotonic(), final=True)
+            while True:
+                try:
+                    handed = self._queue.get(timeout=IDLE_S)
+                except queue.Empty:
+                    file.tend(time.monotonic())
+                    continue
+                if handed is None:
+                    return
+                blocks, packets = handed
+                self._write_cluster(file, blocks)
+                self._written_packets = packets
+                file.tend(time.monotonic())
         except RecorderUnavailable as error:
             self._fail(str(error).partition(":")[0], str(error))
-        except Exception as error:
-            log.exception("the recorder of this call broke down", extra={"call": self._facts.call})
-            self._fail("io", repr(error))
+        except Exception as error:  # noqa: BLE001 - what we do not understand costs this recording at most
+            self._broke(error)
 
     def _fail(self, why: str, text: str) -> None:
         with self._failure_lock:
             if self._failure:
                 return
             self._failure = why
+            self._takes = False
         log.warning(
             "recording stopped, what was written is kept: %s. Free space or mend the disk.",
             text,
@@ -201,40 +260,41 @@ class Recorder:
         )
         self._on_failure(why)
 
-    def _work(self, now: float, *, final: bool) -> None:
-        """Turn what waits in the queue into clusters."""
-        reports: list[tuple[TrackWriter, float, int, float]] = []
-        for _ in range(len(self._queue)):
-            writer, item, arrival = self._queue.popleft()
-            if isinstance(item, bytes):
-                writer.depacketizer.push(item, arrival)
-            elif isinstance(item, tuple):
-                reports.append((writer, *item, arrival))
-            else:
-                writer.depacketizer.payload_type = item
-        zero = self._facts.started_monotonic
-        for writer in sorted(self._writers.values(), key=lambda writer: writer.track.kind is Kind.VIDEO):
-            beside = self._writers.get(writer.track.audio_beside)
-            offset = beside.clock.wallclock_offset() if beside is not None and beside is not writer else None
-            self._pending += writer.blocks(now, zero, offset, final=final)
-        for writer, ntp, rtp, arrival in reports:
-            writer.report(ntp, rtp, arrival)
-        self._write_clusters(now - zero, final=final)
+    def _work(self, now: float, parties: Sequence[_Party], *, final: bool = False) -> None:
+        """Turn what has come from these parties into clusters."""
+        try:
+            for party in parties:
+                self._place(party, now, final=final)
+            self._hand_over(min(party.placed_at for party in self._parties), final=final)
+        except Exception as error:  # noqa: BLE001 - as in _run
+            self._broke(error)
 
-    def _write_clusters(self, now_s: float, *, final: bool) -> None:
-        file = self._file
-        if file is None:
-            return
+    def _broke(self, error: Exception) -> None:
+        log.error("the recorder of this call broke down", exc_info=error, extra={"call": self._facts.call})
+        self._fail("io", repr(error))
+
+    def _place(self, party: _Party, now: float, *, final: bool) -> None:
+        zero = self._facts.started_monotonic
+        sound = party.writers[0]
+        for writer in party.writers:
+            offset = sound.clock.wallclock_offset() if writer is not sound else None
+            self._pending += writer.blocks(now, zero, offset, final=final)
+        for writer, ntp, rtp, arrival in party.reports:
+            writer.report(ntp, rtp, arrival)
+        party.reports.clear()
+        party.placed_at = now
+
+    def _hand_over(self, placed_at: float, *, final: bool) -> None:
         self._pending.sort()
-        settled_ms = (now_s - HOLD_S) * 1000
+        settled_ms = (placed_at - HOLD_S - self._facts.started_monotonic) * 1000
         while self._pending:
             end_ms = self._pending[0].at_ms + CLUSTER_S * 1000
             if settled_ms < end_ms and not final:
                 break
             count = bisect.bisect_left(self._pending, end_ms, key=lambda block: block.at_ms)
-            self._write_cluster(file, self._pending[:count])
+            self._handed_packets = sum(writer.depacketizer.counters.packets for writer in self._writers.values())
+            self._queue.put((self._pending[:count], self._handed_packets))
             del self._pending[:count]
-        file.tend(time.monotonic())
 
     def _write_cluster(self, file: RecordingFile, blocks: list[Block]) -> None:
         # A track that was held up by a missing packet may reach behind the former cluster: its offset is negative.
@@ -252,9 +312,10 @@ class Recorder:
     def _finish(self, file: RecordingFile, duration_ms: int) -> None:
         """Add the index and the final header, as far as the disk still takes them."""
         try:
-            if self._cues:
+            written = [cue for cue in self._cues if cue.position < file.size]  # not the one that failed
+            if written:
                 cues_at = file.size
-                file.append(matroska.cues(self._cues))
+                file.append(matroska.cues(written))
             else:
                 cues_at = None
             file.overwrite_start(self._header(duration_ms, cues_at, file.size))
@@ -273,3 +334,7 @@ class Recorder:
             cues_at=cues_at,
             file_bytes=file_bytes,
         )
+
+
+def _leave_aside(_packet: bytes, _arrival: float) -> None:
+    """A track that is not recorded."""

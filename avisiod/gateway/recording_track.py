@@ -54,7 +54,8 @@ class Block(NamedTuple):
     at_ms: int
     number: int
     key: bool
-    data: bytes
+    data: tuple[bytes, ...]
+    """In pieces, which the file joins."""
 
 
 class TrackWriter:
@@ -110,17 +111,17 @@ class TrackWriter:
             if len(self.gaps) < MAX_LISTED:
                 self.gaps.append(Gap(from_s=since / 1000, to_s=at_ms / 1000, lost_packets=frame.lost_before))
         if self.track.kind is Kind.VIDEO:
-            data = b"".join([len(nal).to_bytes(4, "big") + nal for nal in frame.nals])
+            data = tuple(piece for nal in frame.nals for piece in (len(nal).to_bytes(4, "big"), nal))
             if frame.key:
                 self.keyframes += 1
                 self._note_size(frame.nals, at_ms)
         else:
-            data = frame.nals[0]
+            data = frame.nals
         if self.first_ms is None:
             self.first_ms = at_ms
         self.last_ms = at_ms
         self.frames += 1
-        self.bytes += len(data)
+        self.bytes += sum(map(len, data))
         return Block(at_ms, self.number, frame.key, data)
 
     def _note_size(self, nals: Sequence[bytes], at_ms: int) -> None:

@@ -43,30 +43,25 @@ class TrackClock:
         is the wall-clock offset of the party's audio, which this track then follows.
         """
         times: list[float] = []
+        rate = self._rate
         for index, frame in enumerate(frames):
-            if self._starts_anew(frame):
-                times += [self._time(earlier, party_offset) for earlier in frames[len(times) : index]]
+            arrival = frame.arrival
+            offset = arrival - frame.rtp_time / rate
+            if frame.epoch != self._epoch or abs(offset - min(self._minimum, self._former_minimum)) > STEP_S:
+                times += self._placed(frames[len(times) : index], party_offset)
                 self._start_anew(frame)
-            else:
-                self._observe(frame)
-        return times + [self._time(frame, party_offset) for frame in frames[len(times) :]]
-
-    def _starts_anew(self, frame: Frame) -> bool:
-        offset = frame.arrival - frame.rtp_time / self._rate
-        return frame.epoch != self._epoch or abs(offset - self.arrival_offset()) > STEP_S
+            elif arrival >= self._bucket_end:
+                self._former_minimum, self._minimum = self._minimum, offset
+                self._bucket_end = arrival + BUCKET_S
+            elif offset < self._minimum:
+                self._minimum = offset
+        return times + self._placed(frames[len(times) :], party_offset)
 
     def _start_anew(self, frame: Frame) -> None:
         self._epoch = frame.epoch
         self._minimum, self._former_minimum = frame.arrival - frame.rtp_time / self._rate, math.inf
         self._bucket_end = frame.arrival + BUCKET_S
         self._applied = self._report = None
-
-    def _observe(self, frame: Frame) -> None:
-        offset = frame.arrival - frame.rtp_time / self._rate
-        if frame.arrival >= self._bucket_end:
-            self._former_minimum, self._minimum = self._minimum, math.inf
-            self._bucket_end = frame.arrival + BUCKET_S
-        self._minimum = min(self._minimum, offset)
 
     def report(self, ntp: float, rtp_time: int, arrival: float) -> None:
         """Take a sender report, its RTP timestamp extended; one that is far from the stream is left aside."""
@@ -84,16 +79,26 @@ class TrackClock:
         ntp, rtp_time = self._report
         return rtp_time / self._rate + self.arrival_offset() - ntp
 
-    def _time(self, frame: Frame, party_offset: float | None) -> float:
+    def _placed(self, frames: Sequence[Frame], party_offset: float | None) -> list[float]:
+        """The times of frames whose arrivals have been looked at."""
+        if not frames:
+            return []
         target = self.arrival_offset()
         own = self.wallclock_offset()
         if party_offset is not None and own is not None and abs(party_offset - own) <= MAX_LIP_SYNC_S:
             target += party_offset - own
-        error = math.inf if self._applied is None else target - self._applied
-        if self._applied is None or abs(error) > JUMP_S:
+        if self._applied is None or abs(target - self._applied) > JUMP_S:
             self._applied = target
-        else:
-            most = (SLEW_PER_S + abs(error) / 2) * max(0.0, frame.arrival - self._applied_at)
-            self._applied += max(-most, min(most, error))
-        self._applied_at = max(frame.arrival, self._applied_at)
-        return frame.rtp_time / self._rate + self._applied
+        applied, applied_at = self._applied, self._applied_at
+        times = []
+        for frame in frames:
+            arrival = frame.arrival
+            error = target - applied
+            if error and arrival > applied_at:
+                most = (SLEW_PER_S + abs(error) / 2) * (arrival - applied_at)
+                applied += max(-most, min(most, error))
+            if arrival > applied_at:
+                applied_at = arrival
+            times.append(frame.rtp_time / self._rate + applied)
+        self._applied, self._applied_at = applied, applied_at
+        return times

@@ -50,6 +50,11 @@ class Rig:
         self.failures.append(why)
         self.failed.set()
 
+    def tend(self, now: float) -> None:
+        """A turn of both parties."""
+        for _ in range(2):
+            self.recorder.tend(now)
+
     def at(self, seconds: float) -> float:
         """The monotonic instant of a moment of the file."""
         return self.zero + seconds

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -159,10 +160,13 @@ def test_space_that_runs_low_in_mid_call_ends_the_recording_with_what_was(tmp_pa
 
 def test_a_queue_that_nobody_drains_is_bounded_and_told_once(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
-    for _ in range(MAX_QUEUED + 10):
-        rig.recorder.packet(Track.PHONE_VIDEO, PACKETS[0][0], rig.at(0))
+    for second in range(MAX_QUEUED + 20):
+        for n in range(50):
+            packet = rtp(second * 50 + n, (second * 50 + n) * 160, b"\xd5" * 160, pt=PCMA.payload_type)
+            rig.recorder.packet(Track.PHONE_AUDIO, packet, rig.at(second + n * 0.02))
+        rig.tend(rig.at(second + 1))
     assert rig.failures == ["overrun"]
-    assert rig.recorder.stats.queued == MAX_QUEUED
+    assert rig.recorder.stats.queued == pytest.approx((MAX_QUEUED + 1) * 50, abs=50)
 
 
 def test_digits_are_not_recorded_and_a_changed_payload_type_goes_on(tmp_path: Path) -> None:
@@ -281,6 +285,8 @@ for index, frame in enumerate(packets):
     tick.wait(max(0, begin + index * 0.04 - time.monotonic()))
     for packet in frame:
         rig.recorder.packet(Track.PHONE_VIDEO, packet, time.monotonic())
+    if index % 3 == 2:
+        rig.recorder.tend(time.monotonic())
 print("sent", flush=True)
 tick.wait(60)
 """
@@ -352,7 +358,7 @@ def test_a_sealing_that_was_interrupted_before_the_rename_is_finished_as_it_was_
 
 
 FULL = """
-import sys
+import sys, time
 from pathlib import Path
 from tests.gateway.recording_rig import Rig
 from tests.gateway.rtp_source import rtp
@@ -361,6 +367,7 @@ rig = Rig(Path(sys.argv[1]))
 rig.recorder.open()
 for index in range(2000):
     rig.recorder.packet(Track.PHONE_AUDIO, rtp(index, index * 160, bytes(160), pt=8), rig.at(index * 0.02))
+rig.tend(time.monotonic())
 assert rig.failed.wait(20)
 assert rig.failures == ["disk_full"], rig.failures
 manifest = rig.recorder.seal("disk_full")
@@ -381,6 +388,7 @@ def test_a_full_disk_leaves_a_recording_that_is_sealed_once_there_is_room(tmp_pa
         rig = Rig(disk, formats=one(Track.PHONE_AUDIO, PCMA))
         rig.recorder.open()
         send_sound(rig, Track.PHONE_AUDIO, PCMA, 3000)
+        rig.recorder.tend(time.monotonic())
         assert rig.failed.wait(20)
         assert rig.failures == ["disk_full"]
         with (disk / "last").open("wb", buffering=0) as last, contextlib.suppress(OSError):

@@ -10,7 +10,7 @@ import pytest
 
 from avisiod.gateway.depacketizer import Frame
 from avisiod.gateway.leg import Codec, Kind
-from avisiod.gateway.recorder import WAKE_S, Recorder
+from avisiod.gateway.recorder import TEND_S, Recorder
 from avisiod.gateway.recording_track import Track, TrackFormat
 from avisiod.gateway.timeline import TrackClock
 from tests.gateway.recording_rig import facts, read
@@ -18,6 +18,12 @@ from tests.gateway.rtp_source import H264, OPUS, PCMA, rtp
 
 APART_S = 0.040
 SECONDS = 60
+
+
+@pytest.fixture(autouse=True)
+def a_minute_in_an_instant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No disk keeps up with simulated time."""
+    monkeypatch.setattr("avisiod.gateway.recorder.MAX_QUEUED", 10_000)
 
 
 class Source(NamedTuple):
@@ -60,39 +66,26 @@ OUTSIDE = (
 )
 
 
-class SteppedRecorder(Recorder):
-    """A recorder whose writer runs when the test says so, at the time that the test says."""
-
-    def _run(self) -> None:
-        pass
-
-    def work(self, now: float, *, final: bool = False) -> None:
-        self._work(now, final=final)
-
-
 def record(folder: Path, sources: tuple[Source, ...], *, reports: bool) -> dict[str, list[float]]:
     """Run the sources through a recorder in simulated time; return the times of every track's frames."""
     formats = tuple(TrackFormat(track=source.track, codec=source.codec) for source in sources)
     failures: list[str] = []
-    recorder = SteppedRecorder(
-        folder / "call.mkv", formats, facts(0.0), keep_free_bytes=0, on_failure=failures.append
-    )
+    recorder = Recorder(folder / "call.mkv", formats, facts(0.0), keep_free_bytes=0, on_failure=failures.append)
     recorder.open()
     rng = random.Random(5)
     coming = [(arrival, source, packet) for source in sources for arrival, packet in source.packets(rng)]
     if reports:
         coming += [(1.0 + 5 * n + source.delay_s, source, None) for source in sources for n in range(SECONDS // 5)]
-    wake = WAKE_S
+    wake = TEND_S
     for arrival, source, packet in sorted(coming, key=lambda entry: entry[0]):
         while arrival > wake:
-            recorder.work(wake)
-            wake += WAKE_S
+            recorder.tend(wake)
+            wake += TEND_S
         if packet is None:
             t = arrival - source.delay_s
             recorder.sender_report(source.track, source.ntp(t), source.rtp_time(t) & 0xFFFFFFFF, arrival)
         else:
             recorder.packet(source.track, packet, arrival)
-    recorder.work(wake, final=True)
     recorder.seal("limit_reached")
     assert failures == []
     return {name: [at for at, _ in packets] for name, packets in read(folder / "call.mkv").items()}
@@ -178,7 +171,7 @@ def test_a_backlog_of_several_seconds_does_not_leave_the_track_behind() -> None:
 
 
 def test_the_times_of_a_track_always_grow(tmp_path: Path) -> None:
-    recorder = SteppedRecorder(
+    recorder = Recorder(
         tmp_path / "call.mkv",
         (TrackFormat(track=Track.PHONE_AUDIO, codec=PCMA),),
         facts(0.0),
@@ -191,8 +184,7 @@ def test_the_times_of_a_track_always_grow(tmp_path: Path) -> None:
         packet = rtp(n, rng.randrange(2**32) if rng.random() < 0.1 else n * 160, b"\xd5" * 160, pt=8, ssrc=n // 100)
         recorder.packet(Track.PHONE_AUDIO, packet, n * 0.02 + rng.random())
         if n % 10 == 9:
-            recorder.work(n * 0.02 + 1)
-    recorder.work(20, final=True)
+            recorder.tend(n * 0.02 + 1)
     recorder.seal("limit_reached")
     times = [at for at, _ in read(tmp_path / "call.mkv")["phone-audio"]]
     assert len(times) == 300
