@@ -3,12 +3,13 @@
 Feedback is answered here, never passed on: a receiver's report about our stream says nothing to the other leg's
 sender. What crosses over is the wish for a picture. What is missing of the peer's video is asked for again where the
 peer takes NACKs, and made up for by a keyframe where it does not come; what the peer misses of ours is sent again.
-REMB tells a page what the phone takes at most, and pages reduce by the loss that our reports tell. Without any REMB
-Chromium begins with a quarter of a megabit and small pictures, and takes half a minute to find out that there is more
-(REMB is believed at once in the first 2 s of its estimator).
+REMB tells a page, TMMBR a phone, how much video it may send: see `steering`. Without any REMB Chromium begins with a
+quarter of a megabit and small pictures, and takes half a minute to find out that there is more (REMB is believed at
+once in the first 2 s of its estimator).
 """
 
 import logging
+import math
 from collections.abc import Callable
 
 from avisiod.gateway import rtcp
@@ -20,6 +21,7 @@ from avisiod.gateway.relay import OutStream
 from avisiod.gateway.reports import Reports, SenderClock
 from avisiod.gateway.retransmission import Retransmission
 from avisiod.gateway.stats import LegStats, StreamStats
+from avisiod.gateway.steering import Steering
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +32,8 @@ NTP_UNIT = 4294967296
 OFTEN_S = 1.0
 """Between reports to a peer that steers its bitrate by them (RFC 4585 section 3.4 allows it)."""
 
-FIRST_BITRATE = 800_000
-"""Bit/s that a page may send at once, before any loss is known; mobile networks take it."""
-FIRST_BITRATE_S = 5.0
+LIMIT_VALID_S = 15.0
+"""A peer that stopped telling how much it takes has no limit any more; browsers tell every second."""
 
 GAP_PICTURE_S = 1.0
 """Between two keyframes asked for because of losses: where many packets are lost, large pictures make more of it."""
@@ -58,15 +59,18 @@ class LegFeedback:
         self._streams: dict[Kind, OutStream] = {}
         self._receptions: dict[Kind, Reception] = {}
         self._rates: dict[Kind, int] = {}
-        self._bitrate = 0
-        self._since = 0.0
-        self._often_due = 0.0
+        self._steering: Steering | None = None
+        self._told_bitrate = 0
+        self._remb = False
+        self._limit = 0
+        self._limit_at = 0.0
         self._reports: dict[Kind, Reports] = {}
         self._keyframes: KeyframeRequests | None = None
         self._keyframes_before = 0
         self._retransmission: Retransmission | None = None
         self._looks_for_losses = False
         self._gap_picture_due = 0.0
+        self._loss_taken_at = 0.0
         self.clock = SenderClock({})
         self.unreadable = 0
         """Compound packets that are none."""
@@ -81,12 +85,10 @@ class LegFeedback:
     ) -> dict[Kind, Reception]:
         """What was agreed and what we send; returns what takes note of the packets of each kind.
 
-        `bitrate` is what the peer's video may have at most, in bit/s, where the peer takes REMB; 0: nothing is said.
+        `bitrate` is what the peer's video may have at most, in bit/s, where the peer takes REMB or TMMBR; 0: nothing
+        is said.
         """
         self._leg = leg
-        self._since = self._since or now
-        video = lines.get(Kind.VIDEO)
-        self._bitrate = bitrate if video is not None and video.remb else 0
         for kind, line in lines.items():
             rate = line.codec.clock_rate
             if self._rates.get(kind) != rate or self._streams.get(kind) is not streams[kind]:
@@ -96,6 +98,7 @@ class LegFeedback:
                 self._reports[kind] = Reports(kind, rate, CNAME, streams[kind], self._receptions[kind], now)
                 self.clock = SenderClock(self._rates)
         self._follow_video(lines.get(Kind.VIDEO))
+        self._follow_bitrate(lines.get(Kind.VIDEO), bitrate)
         return self._receptions
 
     def _follow_video(self, line: MediaLine | None) -> None:
@@ -109,6 +112,15 @@ class LegFeedback:
             )
         else:
             self._keyframes.agree(line)
+
+    def _follow_bitrate(self, line: MediaLine | None, bitrate: int) -> None:
+        if line is None or not bitrate or not (line.remb or line.tmmbr):
+            self._steering = None
+            return
+        self._remb = line.remb
+        if self._steering is None or self._steering.reception is not self._receptions[Kind.VIDEO]:
+            self._steering = Steering(self._receptions[Kind.VIDEO], bitrate)
+        self._steering.ceiling = bitrate
 
     def _follow_losses(self, line: MediaLine) -> None:
         """Both ways: what we miss, and what the peer misses."""
@@ -139,10 +151,9 @@ class LegFeedback:
             return
         lost = losses.look(reception.extended, now, self.round_trip_s)
         if lost:
+            numbers = tuple(number & 0xFFFF for number in lost)
             own = self._streams[Kind.VIDEO].ssrc
-            nack = rtcp.Nack(sender=own, media=reception.ssrc, lost=tuple(number & 0xFFFF for number in lost))
-            description = rtcp.SourceDescription(cnames=((own, CNAME),))
-            self._send(Kind.VIDEO, rtcp.build(rtcp.ReceiverReport(ssrc=own), description, nack))
+            self._send_feedback(rtcp.Nack(sender=own, media=reception.ssrc, lost=numbers))
         self._mend(now)
         if losses.waits:
             self._looks_for_losses = True
@@ -170,15 +181,16 @@ class LegFeedback:
             self._keyframes_before = self._receptions[Kind.VIDEO].keyframes
             self._keyframes.want(now, self._receptions[Kind.VIDEO].ssrc)
 
-    def tick(self, now: float, sender: "LegFeedback | None") -> None:
-        """Send the reports and requests that are due; `sender` is the leg whose media our streams carry."""
-        often = self._bitrate > 0 and now >= self._often_due
+    def tick(self, now: float, other: "LegFeedback | None") -> None:
+        """Send the reports and requests that are due; `other` is the leg at the other end of our streams."""
+        steering = self._steering
+        tell = steering is not None and steering.look(now, *(other.takes(now) if other is not None else (0, 0.0)))
+        often = tell and self._remb
         for kind, reports in self._reports.items():
             if often or reports.due(now):
-                report = reports.make(now, self._timestamp(kind, now, sender))
-                self._send(kind, report + self._limit(now) if often and kind is Kind.VIDEO else report)
-        if often:
-            self._often_due = now + OFTEN_S
+                self._send(kind, reports.make(now, self._timestamp(kind, now, other)))
+        if tell and steering is not None:
+            self._tell_bitrate(steering.bitrate)
         keyframes = self._keyframes
         if keyframes is None:
             return
@@ -190,12 +202,35 @@ class LegFeedback:
             else:
                 keyframes.check(now, reception.ssrc)
 
-    def _limit(self, now: float) -> bytes:
-        """REMB; before the sender's SSRC is known it names none, and applies all the same."""
-        bitrate = self._bitrate if now - self._since > FIRST_BITRATE_S else min(self._bitrate, FIRST_BITRATE)
-        source = self._receptions[Kind.VIDEO].ssrc
-        sources = (source,) if source is not None else ()
-        return rtcp.build(rtcp.Remb(sender=self._streams[Kind.VIDEO].ssrc, bitrate=bitrate, ssrcs=sources))
+    def takes(self, now: float) -> tuple[int, float]:
+        """How much video the peer wants at most, in bit/s, 0 where it does not say; what share of it got lost."""
+        limit = self._limit if now - self._limit_at < LIMIT_VALID_S else 0
+        reports = self._reports.get(Kind.VIDEO)
+        fresh = reports is not None and reports.reported_at > self._loss_taken_at
+        self._loss_taken_at = now
+        return limit, reports.fraction_lost if reports is not None and fresh else 0.0
+
+    def _tell_bitrate(self, bitrate: int) -> None:
+        """REMB each time, as it gets lost; before the sender's SSRC is known it names none, and applies all the same.
+
+        TMMBR holds until the next one.
+        """
+        own, source = self._streams[Kind.VIDEO].ssrc, self._receptions[Kind.VIDEO].ssrc
+        limit: rtcp.Packet
+        if self._remb:
+            limit = rtcp.Remb(sender=own, bitrate=bitrate, ssrcs=(source,) if source is not None else ())
+        elif source is None or bitrate == self._told_bitrate:
+            return
+        else:
+            limit = rtcp.Tmmbr(sender=own, media=source, bitrate=bitrate)
+        self._told_bitrate = bitrate
+        self._send_feedback(limit)
+
+    def _send_feedback(self, packet: rtcp.Packet) -> None:
+        """In a compound of its own (RFC 4585 section 3.1)."""
+        own = self._streams[Kind.VIDEO].ssrc
+        description = rtcp.SourceDescription(cnames=((own, CNAME),))
+        self._send(Kind.VIDEO, rtcp.build(rtcp.ReceiverReport(ssrc=own), description, packet))
 
     def _timestamp(self, kind: Kind, now: float, sender: "LegFeedback | None") -> int | None:
         """Our stream's RTP time by the sender's own clock, where that is known."""
@@ -231,10 +266,26 @@ class LegFeedback:
                 self._hear_blocks(packet, None, now)
             case rtcp.Nack():
                 self._resend(packet, now)
+            case rtcp.Remb() if packet.bitrate and self._is_ours(packet.ssrcs):
+                self._limit, self._limit_at = packet.bitrate, now
+            case rtcp.Tmmbr() if packet.bitrate and self._is_ours((packet.media,)):
+                self._limit, self._limit_at = packet.bitrate, math.inf
+                self._send_feedback(
+                    rtcp.Tmmbn(
+                        sender=self._streams[Kind.VIDEO].ssrc,
+                        asker=packet.sender,
+                        bitrate=packet.bitrate,
+                        overhead=packet.overhead,
+                    )
+                )
             case rtcp.PictureLoss():
                 self._wants_picture()
             case rtcp.FullIntraRequest():
                 self._wants_picture()
+
+    def _is_ours(self, ssrcs: tuple[int, ...]) -> bool:
+        video = self._streams.get(Kind.VIDEO)
+        return video is not None and video.ssrc in ssrcs
 
     def _resend(self, nack: rtcp.Nack, now: float) -> None:
         retransmission, leg = self._retransmission, self._leg

@@ -127,7 +127,9 @@ class MediaCall:
         """What was agreed with the phone reaches the paths and the presenter."""
         lines = phone.lines
         self._inward.receives(phone, lines, self._phone_ssrcs)
-        receptions = self._phone_feedback.follow(phone, lines, self._inward.streams, time.monotonic())
+        receptions = self._phone_feedback.follow(
+            phone, lines, self._inward.streams, time.monotonic(), bitrate=VIDEO_KBPS * 1000
+        )
         self._outward.sends(lines, receptions)
         self._phone_side.follow(lines, self._outward.paths)
         audio = lines.get(Kind.AUDIO)

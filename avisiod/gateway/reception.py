@@ -121,17 +121,27 @@ class Reception:
                 if unit != 1 and (unit != h264.FU_A or packet[start + 1] & 0x80):  # else no keyframe can begin here
                     self._look(packet, start, timestamp, arrival)
 
+    @property
+    def delay_s(self) -> float:
+        """How long the latest frame was under way, by clocks that differ: only its changes tell something."""
+        return self._transit / self._rate
+
     def repaired(self, packet: bytes, arrival: float) -> bool:  # noqa: ARG002 - as count
         """A packet that came by retransmission (RFC 4588); whether it was missing.
 
-        It stays lost in the reports: by them the sender learns of the network. A keyframe whose beginning came late
-        does not count as seen, because nobody can begin with it.
+        It is lost no more in our reports, as if it had come again under its own number: browsers that hear of a few
+        percent send no more than at the start, and what the network loses reaches them as a bitrate of ours. A
+        keyframe whose beginning came late does not count as seen, because nobody can begin with it.
         """
         _, ssrc = _IDS.unpack_from(packet, 4)
         if self.losses is None or ssrc != self.ssrc:
             return False
         late = (self._highest - (packet[2] << 8 | packet[3])) & 0xFFFF
-        return late < MAX_MISORDER and self.losses.came(self.extended - late)
+        if late >= MAX_MISORDER or not self.losses.came(self.extended - late):
+            return False
+        self._since_base += 1
+        self.octets += len(packet)
+        return True
 
     @property
     def lost(self) -> int:

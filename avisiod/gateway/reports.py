@@ -44,6 +44,8 @@ class Reports:
         """As the peer's last report tells it; 0 while unknown."""
         self.fraction_lost = 0.0
         """Of what we send, 0 to 1, in the peer's last report."""
+        self.reported_at = float("-inf")
+        """When that report came."""
         self._kind = kind
         self._rate = clock_rate
         self._cname = cname
@@ -96,6 +98,7 @@ class Reports:
                 self._peer_lost = block.lost
                 self._peer_jitter = block.jitter
                 self.fraction_lost = block.fraction_lost / 256
+                self.reported_at = now
                 self._measure(block, now)
 
     def received(self) -> StreamStats:

@@ -1,6 +1,6 @@
 """Sending again what a receiver missed (RFC 4585 section 6.2.1), as a stream of its own where agreed (RFC 4588).
 
-A stream of its own leaves the receiver's count of losses honest, by which it and we steer bitrates.
+A stream of its own leaves the receiver's count of losses what it is, by which we steer bitrates.
 """
 
 import secrets

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 SR, RR, SDES, BYE, RTPFB, PSFB = 200, 201, 202, 203, 205, 206
-NACK_FORMAT, TMMBR_FORMAT = 1, 3
+NACK_FORMAT, TMMBR_FORMAT, TMMBN_FORMAT = 1, 3, 4
 PLI_FORMAT, FIR_FORMAT, AFB_FORMAT = 1, 4, 15
 
 _HEAD = struct.Struct("!BBH")
@@ -135,11 +135,26 @@ class Tmmbr(msgspec.Struct, frozen=True, kw_only=True):
     overhead: int = 40
     """Octets of IP, UDP and RTP header that the rate counts."""
 
-    def to_bytes(self) -> bytes:
+    def to_bytes(self, fmt: int = TMMBR_FORMAT) -> bytes:
         """One RTCP packet."""
         exponent = max(0, self.bitrate.bit_length() - 17)
         word = exponent << 26 | self.bitrate >> exponent << 9 | self.overhead
-        return _feedback(RTPFB, TMMBR_FORMAT, self.sender, 0, _TWO_WORDS.pack(self.media, word))
+        return _feedback(RTPFB, fmt, self.sender, 0, _TWO_WORDS.pack(self.media, word))
+
+
+class Tmmbn(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a TMMBR (RFC 5104 section 4.2.2): its limit is taken. Only written, never read."""
+
+    sender: int
+    asker: int
+    """Who asked for the limit."""
+    bitrate: int
+    overhead: int
+
+    def to_bytes(self) -> bytes:
+        """One RTCP packet."""
+        limit = Tmmbr(sender=self.sender, media=self.asker, bitrate=self.bitrate, overhead=self.overhead)
+        return limit.to_bytes(TMMBN_FORMAT)
 
 
 class PictureLoss(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,7 +198,16 @@ class Remb(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Packet = (
-    SenderReport | ReceiverReport | SourceDescription | Goodbye | Nack | Tmmbr | PictureLoss | FullIntraRequest | Remb
+    SenderReport
+    | ReceiverReport
+    | SourceDescription
+    | Goodbye
+    | Nack
+    | Tmmbr
+    | Tmmbn
+    | PictureLoss
+    | FullIntraRequest
+    | Remb
 )
 
 

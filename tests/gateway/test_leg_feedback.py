@@ -5,9 +5,10 @@ import pytest
 
 from avisiod.gateway import rtcp, rtp
 from avisiod.gateway.leg import Codec, Kind, MediaLine
-from avisiod.gateway.leg_feedback import FIRST_BITRATE, LegFeedback
+from avisiod.gateway.leg_feedback import LegFeedback
 from avisiod.gateway.relay import OutStream
 from avisiod.gateway.reports import ntp
+from avisiod.gateway.steering import FIRST_BITRATE
 
 AUDIO = MediaLine(kind=Kind.AUDIO, codec=Codec(name="PCMA", payload_type=8, clock_rate=8000))
 VIDEO = MediaLine(
@@ -39,7 +40,8 @@ class Peer:
     """A leg with its feedback; `say` is RTCP of the peer, `send` RTP of the peer."""
 
     def __init__(self, bitrate=0, ssrc=1000, video=VIDEO):
-        self.wishes, self.told, self.later, self.now = [], [], [], 100.0
+        self.wishes, self.told, self.later = [], [], []
+        self.now, self.sequence = 100.0, 0
         self.leg = Leg()
         self.streams = {kind: OutStream(kind, line.codec.clock_rate, ssrc + n, 0, 5000)
                         for n, (kind, line) in enumerate(LINES.items())}  # fmt: skip
@@ -77,13 +79,91 @@ def sender_report(kind, now, timestamp):
     return rtcp.SenderReport(ssrc=SOURCES[kind], ntp=ntp(now), rtp=timestamp, packets=1, octets=1)
 
 
-def test_a_page_is_told_at_once_what_it_may_send_and_later_what_the_phone_takes():
-    page = Peer(bitrate=1_500_000)
+def seconds_of_video(peer, seconds, other=None, *, lost_of_ten=0):
+    """100 packets of 1,000 octets a second, and the ticks that go with them."""
+    for n in range(seconds * 100):
+        peer.now += 0.01
+        peer.sequence += 1
+        if n % 10 >= lost_of_ten:
+            peer.send(Kind.VIDEO, peer.sequence & 0xFFFF, round(peer.now * 90000) & 0xFFFFFFFF, peer.now, bytes(1000))
+        if n % 25 == 0:
+            peer.feedback.tick(peer.now, other.feedback if other else None)
+
+
+def test_a_page_is_told_at_once_what_it_may_send_and_more_while_nothing_is_lost():
+    page = Peer(bitrate=1_000_000)
     page.feedback.tick(100.0, None)
-    page.feedback.tick(106.0, None)
-    first, later = page.leg.all(rtcp.Remb)
-    assert first.bitrate == pytest.approx(FIRST_BITRATE, rel=0.01)
-    assert later.bitrate == pytest.approx(1_500_000, rel=0.01)
+    seconds_of_video(page, 10)
+    told = [each.bitrate for each in page.leg.all(rtcp.Remb)]
+    assert told[0] == pytest.approx(FIRST_BITRATE, rel=0.01)
+    assert told[-1] == pytest.approx(1_000_000, rel=0.01)
+    assert 10 <= len(told) <= 11, "once a second"
+
+
+def test_a_page_whose_packets_get_lost_is_told_to_send_less():
+    page = Peer(bitrate=1_000_000)
+    seconds_of_video(page, 6, lost_of_ten=3)
+    assert page.leg.all(rtcp.Remb)[-1].bitrate < 500_000
+
+
+def reported(loss, ssrc=1001):
+    block = rtcp.ReportBlock(
+        ssrc=ssrc, fraction_lost=int(loss * 256), lost=0, highest_sequence=1, jitter=0, last_sr=0,
+        delay_since_last_sr=0,
+    )  # fmt: skip
+    return rtcp.ReceiverReport(ssrc=1, blocks=(block,))
+
+
+def test_a_page_whose_packets_get_lost_on_the_way_to_the_phone_is_told_to_send_less():
+    page, phone = Peer(bitrate=800_000), Peer()
+    for _ in range(8):
+        seconds_of_video(page, 1, phone)
+        phone.say(reported(0.3), now=page.now)
+    seconds_of_video(page, 1, phone)
+    assert page.leg.all(rtcp.Remb)[-1].bitrate < 500_000
+
+
+def test_a_page_is_told_to_send_no_more_than_the_phone_asks_for():
+    page, phone = Peer(bitrate=800_000), Peer()
+    phone.say(rtcp.Tmmbr(sender=5, media=1001, bitrate=300_000))
+    seconds_of_video(page, 60, phone)
+    assert page.leg.all(rtcp.Remb)[-1].bitrate == pytest.approx(300_000, rel=0.01)
+
+
+def test_a_phone_that_takes_tmmbr_is_told_what_the_page_can_receive_once():
+    video = msgspec.structs.replace(VIDEO, remb=False, tmmbr=True)
+    page, phone = Peer(), Peer(bitrate=800_000, video=video)
+    for _ in range(20):
+        page.say(rtcp.Remb(sender=1, bitrate=256_000, ssrcs=(1000, 1001)), now=phone.now)
+        seconds_of_video(phone, 1, page)
+    told = phone.leg.all(rtcp.Tmmbr)
+    assert [(each.media, each.bitrate) for each in told] == [(90, 256_000)]
+    assert phone.leg.all(rtcp.Remb) == []
+
+
+def test_a_page_that_says_no_more_what_it_can_receive_has_no_limit_any_more():
+    page = Peer()
+    page.say(rtcp.Remb(sender=1, bitrate=256_000, ssrcs=(1001,)), now=100.0)
+    assert page.feedback.takes(101.0) == (256_000, 0.0)
+    assert page.feedback.takes(200.0) == (0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "limit", [rtcp.Remb(sender=1, bitrate=9000, ssrcs=(4,)), rtcp.Tmmbr(sender=1, media=4, bitrate=9)]
+)
+def test_a_limit_for_another_stream_is_none_for_ours(limit):
+    page = Peer()
+    page.say(limit)
+    assert page.feedback.takes(100.0) == (0, 0.0)
+
+
+def test_a_tmmbr_is_answered():
+    phone = Peer()
+    phone.leg.send_rtcp = lambda kind, packet: phone.leg.packets.append(packet)
+    phone.say(rtcp.Tmmbr(sender=5, media=1001, bitrate=300_000 >> 3 << 3))
+    (answer,) = phone.leg.packets
+    assert answer[-20:-16] == bytes((0x84, 205, 0, 4))
+    assert int.from_bytes(answer[-8:-4], "big") == 5
 
 
 def test_a_phone_hears_nothing_of_remb():

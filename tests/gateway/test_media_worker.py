@@ -169,10 +169,14 @@ class Stage:
         await self.gateway.open_recorder("c1", str(self.path), msgspec.json.encode(facts))
         await aside(self.relative.open, self.site)
         offer = await aside(self.relative.evaluate, "offer()")
-        answer = await self.gateway.open_browser_leg("c1", "s1", offer, b"[]")
+        answer = await self.introduce(offer)
         await aside(self.relative.evaluate, "sdp => accept(sdp)", answer)
         for leg, session in (("phone", ""), ("outside", "s1")):
             await until(lambda: self.control.count("leg_changed", "c1", leg, session, "flowing") == 1, f"{leg} flows")  # noqa: B023
+
+    async def introduce(self, offer):
+        """The worker's answer to the page."""
+        return await self.gateway.open_browser_leg("c1", "s1", offer, b"[]")
 
     async def close(self):
         await aside(self.relative.close)
@@ -185,13 +189,13 @@ class Stage:
         return [(at, packet) for at, packet in self.phone.phone.received[kind] if packet[12:] != SILENCE["PCMA"]]
 
 
-def stage(mode):
+def stage(mode, made_of=Stage):
     def decorate(function):
         @pytest.mark.peer
         @pytest_twisted.ensureDeferred
         @functools.wraps(function)
         async def test(chromium, site, tmp_path):
-            made = Stage(chromium, site, tmp_path, mode)
+            made = made_of(chromium, site, tmp_path, mode)
             try:
                 await function(made)
             finally:
