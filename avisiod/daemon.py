@@ -107,6 +107,8 @@ class Daemon:
         await self.store.open()
         await self._load_inventory()
         await self._recover()
+        # Before the first phone can dial: what is not known counts as no room.
+        self._free_bytes = await deferToThread(free_bytes, config.recordings.folder)
         try:
             await self.media.start()
             await self.sip.start()

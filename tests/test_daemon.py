@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred, fail
 
+from avisiod.config import Config, Recordings
+from avisiod.config import Store as StoreSettings
+from avisiod.daemon import CannotStart, Daemon
+from avisiod.gateway import wire
 from tests.e2e.stage import Stage
 
 pytestmark = [pytest.mark.peer]
@@ -97,3 +103,27 @@ def test_sigterm_ends_it_in_order_with_its_workers(tmp_path: Path) -> None:
         assert not any("killed" in line for line in lines)
     finally:
         stage.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_room_on_the_disk_is_known_before_the_first_phone_can_dial(tmp_path: Path) -> None:
+    inventory = tmp_path / "inventory.yaml"
+    inventory.write_text("phones: []\ncontacts: []\n")
+    config = Config(
+        store=StoreSettings(
+            path=str(tmp_path / "a.db"), code_key_file=str(tmp_path / "code.key"), inventory_file=str(inventory)
+        ),
+        recordings=Recordings(folder=str(tmp_path / "recordings"), keep_free_bytes=0),
+    )
+    daemon = Daemon(config)
+    known: list[bool] = []
+
+    def start() -> Deferred[None]:
+        known.append(daemon.room_on_disk())
+        return fail(wire.WorkerError("seen enough"))
+
+    daemon.media.start = start  # type: ignore[method-assign,assignment]
+    with pytest.raises(CannotStart):
+        await daemon.start()
+    await daemon.store.close()
+    assert known == [True]

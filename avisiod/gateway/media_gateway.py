@@ -1,6 +1,7 @@
 """Control's side of the avisiod-media workers: each call lives on one worker, chosen when it opens."""
 
 import os
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -12,7 +13,7 @@ from avisiod.config import Config
 from avisiod.gateway import wire
 from avisiod.gateway.settings import MediaWorkerSettings
 from avisiod.gateway.stats import CallStats
-from avisiod.gateway.worker_pool import WorkerPool
+from avisiod.gateway.worker_pool import WorkerPool, heard
 
 
 class MediaListener(Protocol):
@@ -165,45 +166,37 @@ class _MediaLink(amp.AMP):
         self._gateway = gateway
         self._worker = worker
 
+    def _tell(self, tell: Callable[[MediaListener], None]) -> dict[str, object]:
+        listener = self._gateway.listener
+        if listener is not None:
+            heard(lambda: tell(listener))
+        return {}
+
     @wire.LegChanged.responder
     def leg_changed(self, call: str, leg: str, session: str, state: str, at: float) -> dict[str, object]:
-        if self._gateway.listener is not None:
-            self._gateway.listener.leg_changed(call, leg, session, state, at)
-        return {}
+        return self._tell(lambda listener: listener.leg_changed(call, leg, session, state, at))
 
     @wire.PromptOver.responder
     def prompt_over(self, call: str, prompt: str) -> dict[str, object]:
-        if self._gateway.listener is not None:
-            self._gateway.listener.prompt_over(call, prompt)
-        return {}
+        return self._tell(lambda listener: listener.prompt_over(call, prompt))
 
     @wire.DeadlinePassed.responder
     def deadline_passed(self, call: str, last_forwarded: float) -> dict[str, object]:
-        if self._gateway.listener is not None:
-            self._gateway.listener.deadline_passed(call, last_forwarded)
-        return {}
+        return self._tell(lambda listener: listener.deadline_passed(call, last_forwarded))
 
     @wire.RecorderFailed.responder
     def recorder_failed(self, call: str, why: str) -> dict[str, object]:
-        if self._gateway.listener is not None:
-            self._gateway.listener.recorder_failed(call, why)
-        return {}
+        return self._tell(lambda listener: listener.recorder_failed(call, why))
 
     @wire.RtpDigit.responder
     def rtp_digit(self, call: str, digit: str) -> dict[str, object]:
-        if self._gateway.listener is not None:
-            self._gateway.listener.rtp_digit(call, digit)
-        return {}
+        return self._tell(lambda listener: listener.rtp_digit(call, digit))
 
     @wire.PhonePictureWanted.responder
     def phone_picture_wanted(self, call: str) -> dict[str, object]:
-        if self._gateway.listener is not None:
-            self._gateway.listener.phone_picture_wanted(call)
-        return {}
+        return self._tell(lambda listener: listener.phone_picture_wanted(call))
 
     @wire.Stats.responder
     def stats(self, call: str, stats: bytes) -> dict[str, object]:
         del call
-        if self._gateway.listener is not None:
-            self._gateway.listener.stats(msgspec.json.decode(stats, type=CallStats))
-        return {}
+        return self._tell(lambda listener: listener.stats(msgspec.json.decode(stats, type=CallStats)))

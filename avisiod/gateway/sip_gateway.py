@@ -10,7 +10,7 @@ from avisiod.clock import Clock
 from avisiod.config import Config
 from avisiod.gateway import wire
 from avisiod.gateway.settings import SipWorkerSettings
-from avisiod.gateway.worker_pool import WorkerPool
+from avisiod.gateway.worker_pool import WorkerPool, heard
 
 
 class SipListener(Protocol):
@@ -121,8 +121,9 @@ class _SipLink(amp.AMP):
         self._worker = worker
 
     def _tell(self, tell: Callable[[SipListener], None]) -> dict[str, object]:
-        if self._gateway.listener is not None:
-            tell(self._gateway.listener)
+        listener = self._gateway.listener
+        if listener is not None:
+            heard(lambda: tell(listener))
         return {}
 
     def _name(self, sip_call: str) -> str:
@@ -130,8 +131,10 @@ class _SipLink(amp.AMP):
 
     @wire.Invited.responder
     def invited(self, sip_call: str, phone: str, number: str, offer: str) -> dict[str, object]:
-        name = self._gateway.begun(self._worker, sip_call)
-        return self._tell(lambda listener: listener.invited(name, phone, number, offer))
+        name, listener = self._gateway.begun(self._worker, sip_call), self._gateway.listener
+        if listener is not None and not heard(lambda: listener.invited(name, phone, number, offer)):
+            raise wire.WorkerError("control failed on this call; it is not known")
+        return {}
 
     @wire.Acknowledged.responder
     def acknowledged(self, sip_call: str) -> dict[str, object]:

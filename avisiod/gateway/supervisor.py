@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 PING_EVERY_S = 1.0
 PING_WITHIN_S = 3.0
 """A worker that takes longer than this to answer hangs."""
+CONFIGURED_WITHIN_S = 30.0
+"""Loading its libraries on a busy box included."""
 RESTART_FIRST_S = 0.05
 RESTART_LONGEST_S = 5.0
 TRIES = 5
@@ -100,6 +102,8 @@ class Worker:
         finally:
             ours.close()
             theirs.close()
+        too_late = self._started_at + CONFIGURED_WITHIN_S
+        self._timer = self._clock.call_at(too_late, lambda: self.kill("it did not take its settings in time"))
         configured = self.call(wire.Configure, settings=self._settings)
         configured.addCallbacks(self._configured, self._not_configured)
 
@@ -142,6 +146,8 @@ class Worker:
             logger.debug("%s could not be signalled: %s", self.name, error)
 
     def _configured(self, _answer: dict[str, Any]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         self.up = self._ran_once = True
         logger.info("%s runs (pid %s)", self.name, self.pid)
         self._on_up()

@@ -115,7 +115,8 @@ class Invited(amp.Command):
     """An INVITE came from the edge. `sip_call` is made by the worker, unique for its life.
 
     `phone` is the user that the edge authenticated, `number` the dialled digits as they came, `offer` the SDP
-    (empty when the phone sent none). Control answers with AnswerInvite, RejectInvite or HangUp.
+    (empty when the phone sent none). Control answers with AnswerInvite, RejectInvite or HangUp; where it fails with a
+    WorkerError it does not know the call.
     """
 
     arguments = [
@@ -125,6 +126,7 @@ class Invited(amp.Command):
         (b"offer", amp.Unicode()),
     ]
     response = []
+    errors = _ERRORS
 
 
 class Acknowledged(amp.Command):

@@ -1,5 +1,6 @@
 """Several workers of one kind, started together: what the SIP and the media side of control have in common."""
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,21 @@ from twisted.protocols import amp
 from avisiod.clock import Clock
 from avisiod.gateway import wire
 from avisiod.gateway.supervisor import Worker
+
+logger = logging.getLogger(__name__)
+
+
+def heard(tell: Callable[[], None]) -> bool:
+    """Tell a listener of a worker's event; False, and logged, where it fails.
+
+    AMP closes the socket upon an error that is not declared, and with it every call of that worker.
+    """
+    try:
+        tell()
+    except Exception:
+        logger.exception("an event of a worker was lost; its other calls are unharmed")
+        return False
+    return True
 
 
 class WorkerPool:

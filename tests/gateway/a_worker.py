@@ -20,6 +20,8 @@ class Link(amp.AMP):
 
     @wire.Configure.responder
     def configure(self, settings: bytes) -> dict[str, object]:
+        if settings == b"hang":
+            os.kill(os.getpid(), signal.SIGSTOP)
         if settings == b"refuse":
             raise wire.WorkerError("settings refused")
         return {}

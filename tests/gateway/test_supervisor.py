@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.protocols import amp
 
 from avisiod.clock import SystemClock
-from avisiod.gateway import wire
+from avisiod.gateway import supervisor, wire
 from avisiod.gateway.media_gateway import shares
 from avisiod.gateway.supervisor import Worker, WorkerLost
 
@@ -98,6 +98,17 @@ async def test_a_worker_that_refuses_its_settings_is_told_of_once() -> None:
     error = await watched.hopeless
     assert "settings refused" in str(error)
     assert watched.times_up == 0
+    await watched.worker.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_worker_that_hangs_over_its_settings_is_killed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "CONFIGURED_WITHIN_S", 0.5)
+    monkeypatch.setattr(supervisor, "TRIES", 1)
+    watched = Watched(b"hang")
+    watched.worker.start()
+    error = await watched.hopeless.addTimeout(10, reactor)
+    assert isinstance(error, WorkerLost)
     await watched.worker.stop()
 
 
