@@ -2,14 +2,19 @@
 
 import argparse
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avisiod.clock import install_reactor
+
+if TYPE_CHECKING:
+    from avisiod.config import Config
 
 DEFAULT_CONFIG = "/etc/avisiod/avisiod.yaml"
 
 
 def main() -> int:
-    """Run; exit status 0 after an orderly stop, 1 where it cannot start, 2 for a wrong configuration."""
+    """Run; exit status 0 after an orderly stop, 1 where it cannot start, 2 for wrong settings or inventory."""
     parser = argparse.ArgumentParser(prog="avisiod", description="Video calls between cells and families.")
     parser.add_argument("--config", default=DEFAULT_CONFIG, metavar="FILE", help=f"default: {DEFAULT_CONFIG}")
     parser.add_argument(
@@ -17,22 +22,61 @@ def main() -> int:
         nargs="?",
         const="",
         metavar="FILE",
-        help="say what is wrong with the settings, with the remedy, and exit",
+        help="say what is wrong with the settings and the inventory, with the remedy, and exit",
+    )
+    parser.add_argument(
+        "--list-sip-workers",
+        metavar="LIST",
+        help="write where the SIP workers listen, as Kamailio's dispatcher reads it, and exit",
     )
     arguments = parser.parse_args()
     from avisiod import config_check
 
     if arguments.check_config is not None:
-        return config_check.check(arguments.check_config or arguments.config)
+        return check(arguments.check_config or arguments.config)
     try:
         config = config_check.load(arguments.config)
     except config_check.ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    if arguments.list_sip_workers:
+        return list_sip_workers(config, Path(arguments.list_sip_workers))
     install_reactor()
     from avisiod import daemon  # imports the reactor, which is chosen by now
 
     return daemon.run(config)
+
+
+def check(path: str) -> int:
+    """Check the settings, then the inventory that they name, and say what was found; the exit status, 0 or 1."""
+    from avisiod import config_check
+    from avisiod.store import inventory
+
+    if config_check.check(path):
+        return 1
+    config = config_check.load(path)
+    file, site = config.store.inventory_file, config.site
+    try:
+        listed = inventory.load(file, site.region, config.sip.realm, site.language)
+    except inventory.InventoryError as error:
+        sys.stdout.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"{file}: good: {len(listed.phones)} phones, {len(listed.contacts)} contacts\n")
+    return 0
+
+
+def list_sip_workers(config: "Config", path: Path) -> int:
+    """Write the edge's list of SIP workers, whole or not at all; the exit status, 0 or 1."""
+    from avisiod.gateway.sip_gateway import dispatcher_list
+
+    partial = path.with_name(f"{path.name}.new")
+    try:
+        partial.write_text(dispatcher_list(config), encoding="ascii")
+        partial.replace(path)
+    except OSError as error:
+        sys.stderr.write(f"{path} cannot be written and was left as it is: {error.strerror}\n")
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

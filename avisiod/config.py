@@ -50,7 +50,7 @@ class Sip(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     address: str = "127.0.0.1"
     """Address bound; best a loopback one."""
     port: Port = 5062
-    """UDP port of the first worker; the others take the next ones. The edge has a list of them."""
+    """UDP port of the first worker; the others take the next ones. The edge learns them at its start."""
     workers: Annotated[int, Meta(ge=0, le=30)] = 0
     """Processes; 0 means enough for `calls.capacity` and one to spare."""
     dialogues_per_worker: Annotated[int, Meta(ge=1)] = 4

@@ -72,12 +72,19 @@ def load(path: str | Path, *, files: bool = True) -> Config:
 def check(path: str | Path) -> int:
     """For `--check-config`: say on standard output whether the file is good; the exit code, 0 or 1."""
     try:
-        load(path)
+        config = load(path)
     except ConfigError as error:
         sys.stdout.write(f"{error}\n")
         return 1
-    sys.stdout.write(f"{path}: good\n")
+    found = cautions(config)
+    sys.stdout.write(f"{path}: good{', but' if found else ''}\n")
+    sys.stdout.writelines(f"  {caution}\n" for caution in found)
     return 0
+
+
+def cautions(config: Config) -> list[str]:
+    """What keeps phones or relatives away though the daemon starts: a sentence each, with the remedy."""
+    return [f"{found.keys[0]}: {found.reason}: {found.remedy}" for found in config_rules.cautions(config)]
 
 
 class _Reading:

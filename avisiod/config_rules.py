@@ -39,6 +39,30 @@ def consistent(config: Config) -> Iterator[Finding]:
         yield from rule(config)
 
 
+def cautions(config: Config) -> Iterator[Finding]:
+    """Find what keeps phones or relatives away though the daemon runs, as in a first configuration."""
+    media, portal = config.media, config.portal
+    if not config.modem.device:
+        yield Finding(("modem.device",), "no modem, so every call will be refused", "name its serial port")
+    if _local(media.phone_address):
+        remedy = "give this machine's address on the prison LAN"
+        yield Finding(("media.phone_address",), f"phones cannot reach {media.phone_address}", remedy)
+    if _local(address := media.outside_announced or media.outside_address):
+        key = "media.outside_announced" if media.outside_announced else "media.outside_address"
+        yield Finding((key,), f"browsers cannot reach {address}", "give the address towards the outside")
+    if not portal.certificate_file and not portal.trusted_proxies:
+        remedy = "name certificate_file and key_file, or list the proxy in portal.trusted_proxies"
+        yield Finding(("portal.certificate_file",), "pages go out over plain HTTP", remedy)
+    if (host := urllib.parse.urlsplit(portal.public_url).hostname) and (host == "localhost" or _local(host)):
+        remedy = "write the portal's address as relatives type it"
+        yield Finding(("portal.public_url",), f"{host} leads relatives to their own machine", remedy)
+
+
+def _local(address: str) -> bool:
+    ip = _ip(address)
+    return ip is not None and ip.is_loopback
+
+
 def _site(config: Config) -> Iterator[Finding]:
     site = config.site
     own = Path(config.media.prompts_folder, site.language) if config.media.prompts_folder else None

@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred, FirstError
 from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThread
 
-from avisiod import log
+from avisiod import config_check, log
 from avisiod.calls.invitation import LINK_LENGTH, Invitations
 from avisiod.calls.reasons import EndReason
 from avisiod.calls.throttle import Throttle
@@ -65,6 +65,10 @@ EXPECTED = (
     ValueError,
 )
 """What may be in the way of a start, told in a sentence; anything else is told with its traceback."""
+
+
+WRONG_SETTINGS = (inventory.InventoryError, CharterUnreadable)
+"""Of these, what does not get better by trying again: exit status 2."""
 
 
 class CannotStart(OSError):
@@ -118,8 +122,6 @@ class Daemon:
             raise CannotStart(str(error)) from None
         if config.modem.device:
             self.modem.start()
-        else:
-            logger.warning("modem.device is empty: no SMS can be sent, so every call will be refused")
         self.portal.start()
         self.telemetry.start()
         self._ready = True
@@ -127,6 +129,8 @@ class Daemon:
         self.notifier.feed_while(self.healthy)
         await self._look_around()
         self._look()
+        for caution in config_check.cautions(config):
+            logger.warning("%s", caution)
         logger.info("ready: portal on %s port %s", config.portal.address, config.portal.port)
 
     async def stop(self) -> None:
@@ -308,7 +312,7 @@ def run(config: Config) -> int:
             reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(daemon.stop()))
             await daemon.start()
         except Exception as error:
-            status = 1
+            status = 2 if isinstance(error, WRONG_SETTINGS) else 1
             expected = isinstance(error, EXPECTED)
             logger.critical("avisiod cannot start: %s", error, exc_info=not expected)
             if reactor.running:

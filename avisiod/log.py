@@ -189,12 +189,13 @@ def _install(level: str, worker: str) -> None:
     handler: logging.Handler = _JournalHandler(identifier) if journal else _StderrHandler(sys.stderr)
     handler.setFormatter(_Redacting(prefix=not journal, worker=worker))
     root.handlers[:] = [handler]
-    _bridge_twisted()
-    logging.captureWarnings(capture=True)  # after Twisted, which would take them itself
-    # Libraries tell of every factory, datagram and candidate at INFO; that is our DEBUG.
+    # Libraries tell of every factory, datagram and candidate at INFO; that is our DEBUG. Before the bridge,
+    # which brings what Twisted has said already.
     chatty = logging.NOTSET if root.level <= logging.DEBUG else logging.WARNING
     for library in ("twisted", "asyncio", "aioice", "aiortc", "alembic", "sqlalchemy", "libav"):
         logging.getLogger(library).setLevel(chatty)
+    _bridge_twisted()
+    logging.captureWarnings(capture=True)  # after Twisted, which would take them itself
 
 
 _twisted_bridged = False

@@ -10,8 +10,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from avisiod.config import Calls, Config, IceServer, Media
-from avisiod.config_check import ConfigError, check, load
+from avisiod.config import Calls, Config, IceServer, Media, Modem, Portal
+from avisiod.config_check import ConfigError, cautions, check, load
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -275,13 +275,36 @@ def test_a_missing_file_and_a_binary_one_are_refused(tmp_path: Path) -> None:
 def test_check_prints_and_gives_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "avisiod.yaml"
     (tmp_path / "inventory.yaml").write_text("")
-    path.write_text(f"store: {{inventory_file: {tmp_path}/inventory.yaml}}")
+    path.write_text(f"store: {{inventory_file: {tmp_path}/inventory.yaml}}\nmodem: {{device: /dev/ttyUSB2}}")
     assert check(path) == 0
-    assert capsys.readouterr().out == f"{path}: good\n"
+    good, *buts = capsys.readouterr().out.splitlines()
+    assert good == f"{path}: good, but"
+    assert buts[0] == (
+        "  media.phone_address: phones cannot reach 127.0.0.1: give this machine's address on the prison LAN"
+    )
+    assert [line.split(":")[0].strip() for line in buts] == [
+        "media.phone_address",
+        "media.outside_address",
+        "portal.certificate_file",
+        "portal.public_url",
+    ]
     path.write_text("log: {level: LOUD}\ncalls: {capacity: 0}")
     assert check(path) == 1
     shown = capsys.readouterr().out.splitlines()
     assert shown[0] == f"{path}: 3 problems, nothing of it was used"
+
+
+def test_settings_that_serve_everybody_are_good_without_a_but() -> None:
+    served = Config(
+        modem=Modem(device="/dev/ttyUSB2"),
+        media=Media(phone_address="192.0.2.1", outside_address="198.51.100.1"),
+        portal=Portal(
+            public_url="https://visio.example.org",
+            certificate_file="/etc/avisiod/portal.pem",
+            key_file="/etc/avisiod/portal.key",
+        ),
+    )
+    assert cautions(served) == []
 
 
 PLAIN = st.recursive(

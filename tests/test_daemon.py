@@ -75,9 +75,23 @@ def test_a_bad_line_of_the_inventory_is_named(tmp_path: Path) -> None:
     inventory = Path(stage.settings["store"]["inventory_file"])
     inventory.write_text(inventory.read_text().replace("+33639980001", "not a number"))
     ended = run(stage)
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert "inventory.yaml" in ended.stderr
     assert "line" in ended.stderr
+    checked = run(stage, "--check-config")
+    assert checked.returncode == 1
+    assert "inventory.yaml" in checked.stdout
+
+
+def test_the_edges_list_of_workers_follows_the_settings(tmp_path: Path) -> None:
+    stage = prepared(tmp_path)
+    port = stage.settings["sip"]["port"]
+    assert run(stage, "--list-sip-workers", str(tmp_path / "workers.list")).returncode == 0
+    written = (tmp_path / "workers.list").read_text()
+    assert written == f"1 sip:127.0.0.1:{port}\n1 sip:127.0.0.1:{port + 1}\n"
+    stage.config_file.write_text("sip: {workers: -1}")
+    assert run(stage, "--list-sip-workers", str(tmp_path / "workers.list")).returncode == 2
+    assert (tmp_path / "workers.list").read_text() == written
 
 
 def test_a_key_that_others_may_read_is_refused(tmp_path: Path) -> None:

@@ -41,6 +41,13 @@ class SipListener(Protocol):
         """A worker ended and these dialogues with it; media goes on."""
 
 
+def dispatcher_list(config: Config) -> str:
+    """Where the workers listen, a line each, for Kamailio's dispatcher (the module's `list_file`)."""
+    ports = (config.sip.port + n for n in range(config.sip_workers))
+    host = f"[{config.sip.address}]" if ":" in config.sip.address else config.sip.address
+    return "".join(f"1 sip:{host}:{port}\n" for port in ports)
+
+
 class SipGateway(WorkerPool):
     """The SIP workers, as the switchboard uses them. Every coroutine fails with a wire.WorkerError.
 
