@@ -3,12 +3,13 @@
 # make check  lint, types, contracts and unit tests, in under a minute
 # make bench  measures what docs/benchmarks.md states
 # make install puts avisiod onto this server, as root
+# make install-test  tries that on a fresh Debian in a folder, with calls, as root; five minutes
 # make bench-load  loads a media worker and other gateways in turn: docs/benchmarks-load.md, a quarter of an hour
 # make screens photographs every screen of the relatives' portal into build/screens
 export PYTHONPATH := $(CURDIR)
 PYTHON = .venv/bin/python
 
-.PHONY: install setup demo test check lint bench bench-load lock media prompts
+.PHONY: install install-test setup demo test check lint bench bench-load lock media prompts
 
 setup:
 	@scripts/setup
@@ -47,3 +48,6 @@ screens: setup
 
 install:
 	scripts/install
+
+install-test: setup
+	@$(PYTHON) scripts/try-install

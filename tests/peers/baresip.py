@@ -62,7 +62,9 @@ class Packets(NamedTuple):
 
 
 class BaresipPhone:
-    """One phone with one account. Methods block and are safe from any thread; on a reactor use `offreactor`.
+    """One phone with one account, at `address` of this machine.
+
+    Methods block and are safe from any thread; on a reactor use `offreactor`.
 
     Its camera is the file `camera`; it speaks `sound`, a WAV of the first codec's rate and channels, and baresip ends
     the call where that file ends (`assets.talk` lasts 5 minutes). `codecs` is its preference among PCMA, PCMU, G722
@@ -77,6 +79,7 @@ class BaresipPhone:
         user: str = "cell1",
         password: str = "",
         edge: str = "127.0.0.1:5060",
+        address: str = "127.0.0.1",
         transport: str = "udp",
         register: bool = True,
         codecs: Sequence[str] = ("PCMA",),
@@ -90,6 +93,7 @@ class BaresipPhone:
     ) -> None:
         self.folder = folder
         self.user = user
+        self._address = address
         first, last = free_range()
         self.sip_port = first  # and TLS on the next, as baresip has it
         self._control_port = first + 2
@@ -136,7 +140,7 @@ class BaresipPhone:
         return [
             "poll_method epoll",
             "statmode_default off",
-            f"sip_listen 127.0.0.1:{self.sip_port}",
+            f"sip_listen {self._address}:{self.sip_port}",
             "call_local_timeout 600",
             f"audio_source aufile,{self._sound}",
             f"rtp_ports {self._rtp_ports[0]}-{self._rtp_ports[1]}",
@@ -157,7 +161,7 @@ class BaresipPhone:
     def start(self) -> Self:
         """Run it; returns when it takes commands."""
         self._process = Process(
-            ["baresip", "-f", self.folder, "-n", "127.0.0.1"],
+            ["baresip", "-f", self.folder, "-n", self._address],
             name=f"baresip {self.user}",
             cwd=self.folder,
             log=self.folder / "baresip.log",
