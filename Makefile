@@ -3,7 +3,7 @@
 # make check  lint, types, contracts and unit tests, in under a minute
 # make bench  measures what docs/benchmarks.md states
 # make install puts avisiod onto this server, as root
-# make install-test  tries that on a fresh Debian in a folder, with calls, as root; five minutes
+# make install-test  tries that on a fresh Debian in a folder, with calls, as root; three minutes
 # make bench-load  loads a media worker and other gateways in turn: docs/benchmarks-load.md, a quarter of an hour
 # make screens photographs every screen of the relatives' portal into build/screens
 export PYTHONPATH := $(CURDIR)

@@ -35,7 +35,8 @@ def main() -> int:
     if arguments.check_config is not None:
         return check(arguments.check_config or arguments.config)
     try:
-        config = config_check.load(arguments.config)
+        # The edge, which asks for the list, does not see the files that the settings name.
+        config = config_check.load(arguments.config, files=not arguments.list_sip_workers)
     except config_check.ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2

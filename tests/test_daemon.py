@@ -86,6 +86,7 @@ def test_a_bad_line_of_the_inventory_is_named(tmp_path: Path) -> None:
 def test_the_edges_list_of_workers_follows_the_settings(tmp_path: Path) -> None:
     stage = prepared(tmp_path)
     port = stage.settings["sip"]["port"]
+    Path(stage.settings["portal"]["key_file"]).unlink()  # hidden from the edge
     assert run(stage, "--list-sip-workers", str(tmp_path / "workers.list")).returncode == 0
     written = (tmp_path / "workers.list").read_text()
     assert written == f"1 sip:127.0.0.1:{port}\n1 sip:127.0.0.1:{port + 1}\n"
