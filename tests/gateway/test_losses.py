@@ -75,13 +75,15 @@ def test_a_gap_that_cannot_be_filled_in_time_is_not_asked_for_in_whole():
 def test_whatever_comes_memory_and_requests_stay_bounded(steps):
     reception = Reception(Kind.VIDEO, 90000)
     reception.losses = losses = Losses(asks=True)
-    now, sequence, asked = 100.0, 65000, {}
+    now, sequence, asked, beginnings = 100.0, 65000, {}, 0
     for after, step in steps:
         now += after
         sequence += step
+        highest = reception.extended
         reception.count(packet(b"x", payload_type=1, sequence=sequence & 0xFFFF, timestamp=0, ssrc=7), now)
+        beginnings += reception.extended < highest
         for number in losses.look(reception.extended, now, 0.05):
-            asked.setdefault(number, []).append(now)
+            asked.setdefault((beginnings, number), []).append(now)
             assert reception.extended - MAX_LATE < number < reception.extended
     assert all(len(times) <= MAX_TRIES and times[-1] - times[0] <= GIVE_UP_S for times in asked.values())
     losses.look(reception.extended, now + GIVE_UP_S, 0.05)
