@@ -147,6 +147,7 @@ class Daemon:
             if not await self._within(WORKERS_STOP_WITHIN_S, stopped, f"stopping {worker.name}"):
                 worker.kill("it did not end by itself")
         await self._within(WORKERS_STOP_WITHIN_S, self.telemetry.stop(), "stopping the metrics")
+        await self._within(WORKERS_STOP_WITHIN_S, self.board.owed.settle(self.store), "storing the last ends")
         await self.store.close()
         logger.info("stopped")
 
@@ -213,6 +214,8 @@ class Daemon:
         self._free_bytes = await deferToThread(free_bytes, self.config.recordings.folder)
         if not self.store.healthy:
             await self.store.probe()
+        if self.store.healthy:
+            await self.board.owed.settle(self.store)
         try:
             edge = Path(self.config.sip.edge_database)
             registered: int | None = len(await current_registrations(edge, self.clock.utc()))

@@ -29,6 +29,7 @@ from avisiod.store.store import Store
 from avisiod.switchboard.actions import Actions
 from avisiod.switchboard.entry import Entry
 from avisiod.switchboard.observer import Nobody, Observer
+from avisiod.switchboard.owed import Owed
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Switchboard:
     ) -> None:
         self.entries: dict[CallId, Entry] = {}
         self.draining = False
+        self.owed = Owed()
         self.room_on_disk: Callable[[], bool] = lambda: True
         """Whether a recording may be begun; set by the daemon."""
         self.on_stats: Callable[[CallStats], None] = lambda _stats: None
@@ -286,14 +288,17 @@ class Switchboard:
             after = dataclasses.replace(after, contact=entry.contact.id)
         entry.call = after
         self._note_times(entry, before, event)
+        record, line = entry.record(), self._journal_line(after, event)
         try:
-            await self.store.save_call(entry.record(), self._journal_line(after, event), *kept)
+            await self.store.save_call(record, line, *kept)
         except StoreUnavailable as error:
             logger.error("%s was not stored: %s", type(event).__name__, error, extra={"call": after.id})
             if after.state is not State.ENDED:
                 # What is not written down must not run; the end itself is let out below, stored or not.
                 await self._take(entry, ev.StoreFailed(self.clock.now()))
                 return
+            if before.state is not State.ENDED:
+                self.owed.add(record, line)
         self._observe(entry, before, event)
         if self.actions is not None:
             for command in commands:

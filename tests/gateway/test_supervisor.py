@@ -9,23 +9,24 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.protocols import amp
 
-from avisiod.clock import SystemClock
+from avisiod.clock import Clock, SystemClock
 from avisiod.gateway import supervisor, wire
 from avisiod.gateway.media_gateway import shares
 from avisiod.gateway.supervisor import Worker, WorkerLost
+from tests.steered_clock import SteeredClock
 
 
 class Watched:
     """A worker and what its owner was told."""
 
-    def __init__(self, settings: bytes = b"{}") -> None:
+    def __init__(self, settings: bytes = b"{}", clock: Clock | None = None) -> None:
         self.ups: list[Deferred[None]] = [Deferred(), Deferred()]
         self.downs = 0
         self.hopeless: Deferred[wire.WorkerError] = Deferred()
         self.times_up = 0
         self.worker = Worker(
             reactor,
-            SystemClock(asyncio.get_event_loop()),
+            clock or SystemClock(asyncio.get_event_loop()),
             "tests.gateway.a_worker",
             settings,
             amp.AMP,
@@ -77,6 +78,21 @@ async def test_a_worker_that_hangs_is_killed_and_started_again(watched: Watched)
         await watched.worker.call(wire.HangUp, sip_call="abc", status=200, reason="hang")
     await watched.ups[1]
     assert watched.downs == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_worker_is_not_killed_for_a_delay_of_our_own() -> None:
+    clock = SteeredClock()
+    watched = Watched(clock=clock)
+    watched.worker.start()
+    await watched.ups[0]
+    await watched.worker.call(wire.Ping)
+    pid = watched.worker.pid
+    clock.advance(supervisor.PING_EVERY_S)
+    clock.advance(60)  # and the reactor has not turned since the question
+    await watched.worker.call(wire.Ping)
+    assert (watched.worker.pid, watched.downs) == (pid, 0)
+    await watched.worker.stop()
 
 
 @pytest_twisted.ensureDeferred

@@ -227,6 +227,26 @@ async def test_a_call_that_cannot_be_stored_does_not_go_on(scene: Scene) -> None
     assert "bridge" not in scene.media.names()
 
 
+@pytest_twisted.ensureDeferred
+async def test_an_end_that_could_not_be_stored_is_stored_as_it_was_once_that_can_be(scene: Scene) -> None:
+    entry, *_ = await scene.connect()
+    scene.clock.advance(60)
+    save = scene.store.save_call
+    scene.store.save_call = lambda *_: fail(StoreUnavailable("locked"))  # type: ignore[method-assign]
+    scene.board.sip_ended("s1", "phone", 200)
+    await eventually(lambda: not scene.board.entries, "closed")
+    await scene.board.owed.settle(scene.store)
+    scene.store.save_call = save  # type: ignore[method-assign]
+    kept = await scene.store.call(entry.call.id)
+    assert kept is not None
+    assert kept.state == "connected", "nothing of it could be stored yet"
+    await scene.board.owed.settle(scene.store)
+    kept = await scene.store.call(entry.call.id)
+    assert kept is not None
+    assert (kept.end_reason, kept.charged, kept.connected_s) == (EndReason.DETAINEE_HUNG_UP, True, 60.0)
+    assert (await scene.journal(entry))[-1] == "PhoneHungUp"
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
