@@ -65,6 +65,27 @@ def test_the_relative_hangs_up_and_the_phone_is_told_and_hung_up(stage: Stage, p
         phone.wait_closed(20, since=mark)
 
 
+CAMERA_STOPS = """() => document.getElementById("self-view").srcObject.getVideoTracks().forEach((track) => {
+  track.stop();
+  track.dispatchEvent(new Event("ended"));
+})"""
+"""As on a phone whose owner takes another call: the system takes the camera away; the page opens it anew."""
+
+
+def test_a_camera_that_stops_and_comes_back_interrupts_the_call_for_a_moment_only(
+    stage: Stage, phone: BaresipPhone
+) -> None:
+    with connected(stage, phone) as (relative, call):
+        relative.evaluate(CAMERA_STOPS)
+        wait_until(lambda: len(relative.connections()) == 2, 20, "the page offers anew")
+        wait_until(lambda: stage.calls()[-1]["state"] == "connected", 20, "connected again")
+        relative.wait_frames(15)
+        shown = phone.video().frames
+        phone.wait_frames(shown + 15)
+        phone.hang_up()
+        assert wait_ended(stage, call)["end_reason"] == "detainee_hung_up"
+
+
 def test_a_page_that_is_loaded_again_is_back_without_a_code(stage: Stage, phone: BaresipPhone) -> None:
     with connected(stage, phone) as (relative, call):
         relative.reload()
