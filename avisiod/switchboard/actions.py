@@ -279,7 +279,9 @@ class Actions:
         if entry.page is not None:
             entry.page.warning(command.remaining_s)
         prompt = prompt_catalogue.for_warning(command.remaining_s)
-        await self._quietly(entry, self.media.present(entry.call.id, prompt, ""))
+        # Over the relative's picture nothing is shown; in its absence what is shown stays.
+        picture = "interrupted" if entry.call.state is State.INTERRUPTED else ""
+        await self._quietly(entry, self.media.present(entry.call.id, prompt, picture))
 
     async def _tell_page(self, entry: Entry, command: do.TellPage) -> None:
         if entry.page is not None:

@@ -198,6 +198,16 @@ async def test_a_relative_who_was_lost_comes_back_with_the_token_on_another_page
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_warning_during_an_interruption_leaves_its_picture_on_the_phone(scene: Scene) -> None:
+    entry, _, joined = await scene.connect()
+    scene.board.leg_changed(entry.call.id, "outside", joined.session, "silent", scene.clock.now() + LIMIT_S - 130)
+    await scene.reach(State.INTERRUPTED)
+    scene.clock.advance(LIMIT_S - 120)
+    await scene.settled()
+    assert scene.media.last("present")[2:] == ("warning_120", "interrupted")
+
+
+@pytest_twisted.ensureDeferred
 async def test_an_unknown_token_opens_nothing(scene: Scene) -> None:
     await scene.connect()
     assert await scene.desk.resume("guess", HOME, Page()) == Rejected(why="over")
