@@ -194,6 +194,8 @@ def _install(level: str, worker: str) -> None:
     chatty = logging.NOTSET if root.level <= logging.DEBUG else logging.WARNING
     for library in ("twisted", "asyncio", "aioice", "aiortc", "alembic", "sqlalchemy", "libav"):
         logging.getLogger(library).setLevel(chatty)
+    # At DEBUG it would write every row it reads: the HA1 of each phone, the number of each contact.
+    logging.getLogger("sqlalchemy").setLevel(max(chatty, logging.INFO))
     _bridge_twisted()
     logging.captureWarnings(capture=True)  # after Twisted, which would take them itself
 

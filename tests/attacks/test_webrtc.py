@@ -1,7 +1,6 @@
 """Checks of strangers and of a hostile page against the browser leg: counted, bounded, and moving nobody."""
 
 import socket
-import struct
 
 import pytest
 import pytest_twisted
@@ -147,7 +146,3 @@ async def test_an_authentic_check_without_a_priority_before_we_begin_does_no_har
         await page.close()
 
     await run(scenario())
-
-
-def test_a_check_is_what_the_protocol_says() -> None:
-    assert struct.unpack("!H", check("a:b", "c")[:2]) == (1,)
