@@ -1,9 +1,12 @@
 """SIP that was made to hurt, at the edge and straight at a worker: nothing ends, others are served, it is counted."""
 
+import contextlib
 import itertools
+import random
 import re
 import signal
 import socket
+import threading
 import urllib.request
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,7 +19,7 @@ from tests.gateway.sip_scene import NUMBER, OFFER, Answering, connect
 from tests.peers.kamailio import Kamailio
 from tests.peers.sip_client import SipClient
 from tests.peers.sip_message import Request, Response
-from tests.peers.sip_worker import Worker
+from tests.peers.sip_worker import Refused, Worker
 from tests.peers.waiting import NotSeen, wait_until
 
 pytestmark = pytest.mark.peer
@@ -177,6 +180,49 @@ def test_a_long_offer_of_an_honest_phone_is_answered_one_way_or_the_other_and_no
         assert phone.ask(phone.within("BYE")).status == 200
     else:
         assert response.status in {413, 513}, response.status
+    served(phone, worker)
+
+
+def test_cancels_that_race_the_answer_end_each_call_once_and_leave_no_dialogue(
+    edge: Kamailio, worker: Worker, phone: SipClient
+) -> None:
+    dice, pause = random.Random(9), threading.Event()
+
+    def answer(call: str) -> None:
+        pause.wait(dice.random() * 0.02)
+        with contextlib.suppress(Refused):  # the CANCEL was first
+            worker.answer(call)
+
+    mark, rounds = worker.told.mark(), 20
+    outcomes = []
+    with Answering(worker, answer):
+        for _ in range(rounds):
+            phone.new_dialogue()
+            first = phone.request("INVITE", NUMBER, OFFER)
+            challenge = phone.ask(first)
+            phone.acknowledge(first, challenge)
+            invite = phone.request("INVITE", NUMBER, OFFER)
+            invite.add("Proxy-Authorization", phone.digest(challenge.get("proxy-authenticate"), "INVITE", NUMBER))
+            phone.send(invite.encode())
+            pause.wait(dice.random() * 0.03)
+            phone.send(phone.request("CANCEL", NUMBER, Via=invite.get("via")).encode())
+            response = phone.final(invite)
+            outcomes.append(response.status)
+            if response.status == 200:
+                phone.established(response)
+                phone.send(phone.within("ACK").encode())
+                assert phone.ask(phone.within("BYE")).status == 200
+            else:
+                phone.acknowledge(invite, response)
+    assert set(outcomes) <= {200, 487}, outcomes
+
+    def over() -> bool:
+        told = [(each.command, each.arguments["sip_call"]) for each in worker.told.items(mark)]
+        ended = [call for command, call in told if command == "SipEnded"]
+        assert len(ended) == len(set(ended)), "each call ends once"
+        return set(ended) == {call for command, call in told if command == "Invited"}
+
+    wait_until(over, 10, "every call that was told has ended")
     served(phone, worker)
 
 
