@@ -202,13 +202,17 @@ class Daemon:
 
     def healthy(self) -> bool:
         """What the watchdog is fed for: what a restart cures. A full disk it does not; /health tells of that."""
-        return self.sip.ready and self.media.ready
+        return self.media.ready
 
     def _look(self) -> None:
-        """Every few seconds: what nobody reports by itself."""
-        now = self.clock.now()
-        run_coroutine(self._look_around())
-        self._watch = self.clock.call_at(now + WATCH_EVERY_S, self._look)
+        """Every few seconds: what nobody reports by itself. A look that hangs is not joined by another."""
+        run_coroutine(self._look_and_again())
+
+    async def _look_and_again(self) -> None:
+        try:
+            await self._look_around()
+        finally:
+            self._watch = self.clock.call_at(self.clock.now() + WATCH_EVERY_S, self._look)
 
     async def _look_around(self) -> None:
         self._free_bytes = await deferToThread(free_bytes, self.config.recordings.folder)

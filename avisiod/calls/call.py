@@ -29,6 +29,8 @@ class Times:
     code_valid_s: float = 300.0
     sms_within_s: float = 60.0
     """The SMS must be accepted by the network within this time of dialling."""
+    admission_s: float = 10.0
+    """A call that is not decided on by then, because the store does not answer, ends."""
     grace_s: float = 60.0
     join_timeout_s: float = 30.0
     farewell_s: float = 15.0

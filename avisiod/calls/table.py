@@ -62,7 +62,9 @@ def due(call: Call) -> tuple[float, ev.Event] | None:
         if at is not None:
             moments.append((at, event(at)))
 
-    if call.state is State.INVITING:
+    if call.state is State.DIALLED:
+        add(call.dialled_at + call.times.admission_s, ev.StoreFailed)
+    elif call.state is State.INVITING:
         add(call.sms_due, ev.SmsUnsendable)
     elif call.state is State.WAITING:
         add(call.code_expires, ev.CodeExpired)
@@ -436,6 +438,8 @@ def _table() -> dict[tuple[State, type[ev.Event]], Rule]:
 
 
 _LATE: tuple[type[ev.Event], ...] = (
+    ev.Granted,
+    ev.Refused,
     ev.PhoneUnanswerable,
     ev.SmsAccepted,
     ev.SmsUnsendable,

@@ -98,6 +98,11 @@ class BrowserLeg:
         self._watch: asyncio.TimerHandle | None = None
 
     @property
+    def heard(self) -> float:
+        """When the last authentic packet of media came; ICE checks do not count."""
+        return self._heard
+
+    @property
     def dropped_strangers(self) -> int:
         """Datagrams and checks from whoever does not know the ICE password."""
         return self._connection.dropped_strangers

@@ -85,6 +85,10 @@ class Leg(Protocol):
     """What was agreed; a kind that the peer refused is missing."""
 
     @property
+    def heard(self) -> float:
+        """When the last authentic packet of media came, on CLOCK_MONOTONIC."""
+
+    @property
     def dropped_strangers(self) -> int:
         """Datagrams from an address that is not the peer's."""
 

@@ -360,7 +360,12 @@ class MediaCall:
             if feedback is not None and side is self._outside_side:
                 feedback.tick(time.monotonic(), self._phone_feedback)
             return
-        self._tell(wire.LegChanged, leg=side.name, session=side.session, state=state, at=time.monotonic())
+        at = time.monotonic()
+        leg = self._phone if side is self._phone_side else self._outside
+        if state == "silent" and leg is not None:
+            # Silence is noticed late; nobody pays for the time since the last packet.
+            at = min(at, leg.heard)
+        self._tell(wire.LegChanged, leg=side.name, session=side.session, state=state, at=at)
 
     def reported(self, side: Side, kind: Kind | None, packet: bytes, arrival: float) -> None:
         """See leg_side.SideListener."""

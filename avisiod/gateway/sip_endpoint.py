@@ -241,6 +241,10 @@ class SipEndpoint:
             order.run()
         except wire.WorkerError as error:
             self._in_reactor(order.done.errback, error)
+        except Exception as error:
+            # One order may fail in a way that nobody foresaw; the dialogues of this worker go on.
+            log.exception("an order to PJSIP failed")
+            self._in_reactor(order.done.errback, wire.WorkerError(f"unexpected {type(error).__name__}"))
         else:
             self._in_reactor(order.done.callback, None)
 

@@ -317,8 +317,9 @@ class LegChanged(amp.Command):
     """A leg's state: `leg` is `phone` or `outside`; `state` one of `flowing`, `silent`, `failed`.
 
     `flowing`: authenticated media of every negotiated kind has come (for video: or none within 3 s of sound).
-    `silent`: neither RTP nor RTCP (outside: nor ICE consent, RFC 7675) for the configured time; `flowing` again
-    when it comes back. `failed`: ICE or DTLS gave up, or the page said goodbye. `session` is empty for the phone.
+    `silent`: neither RTP nor RTCP (outside: nor ICE consent, RFC 7675) for the configured time; its `at` is when the
+    last packet came. `flowing` again when it comes back. `failed`: ICE or DTLS gave up, or the page said goodbye.
+    `session` is empty for the phone.
     """
 
     arguments = [

@@ -87,6 +87,7 @@ class Switchboard:
         self.entries[call.id] = self._by_sip[sip_call] = entry
         self.observer.moved(None, call)
         logger.info("phone %s dials", phone, extra={"call": call.id, "phone": phone})
+        self._schedule(entry)
         run(self._admit(entry, number, phone_busy=busy))
 
     async def _admit(self, entry: Entry, dialled: str, *, phone_busy: bool) -> None:
@@ -282,7 +283,7 @@ class Switchboard:
         except UnexpectedEvent as error:
             logger.warning("%s; nothing was changed", error, extra={"call": before.id})
             return
-        if after is before and not commands:
+        if after is before and not commands and not kept:
             return
         if after.contact is None and entry.contact is not None:
             after = dataclasses.replace(after, contact=entry.contact.id)
@@ -291,8 +292,11 @@ class Switchboard:
         record, line = entry.record(), self._journal_line(after, event)
         try:
             await self.store.save_call(record, line, *kept)
-        except StoreUnavailable as error:
-            logger.error("%s was not stored: %s", type(event).__name__, error, extra={"call": after.id})
+        except Exception as error:
+            expected = isinstance(error, StoreUnavailable)
+            logger.error(
+                "%s was not stored: %s", type(event).__name__, error, extra={"call": after.id}, exc_info=not expected
+            )
             if after.state is not State.ENDED:
                 # What is not written down must not run; the end itself is let out below, stored or not.
                 await self._take(entry, ev.StoreFailed(self.clock.now()))

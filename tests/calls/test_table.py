@@ -156,6 +156,13 @@ def test_a_join_that_times_out_after_the_code_would_have_expired_ends_as_failed(
     assert call.reason is EndReason.JOIN_FAILED
 
 
+def test_a_call_that_nobody_decides_on_ends() -> None:
+    assert due(dialled()) == (10.0, ev.StoreFailed(10.0))
+    call, commands = play(dialled(), ev.Granted(11, LIMIT, confidential=False))
+    assert call.reason is EndReason.STORE_FAILED
+    assert do.RejectPhone(EndReason.STORE_FAILED) in commands
+
+
 def test_a_code_may_arrive_before_the_network_said_that_it_took_the_sms() -> None:
     call, _ = play(dialled(), *TO_WAITING[:-1], ev.CodeAccepted(5, S1), ev.SmsAccepted(6))
     assert call.state is State.JOINING
@@ -228,7 +235,7 @@ def test_every_rule_of_the_table_leaves_ended_alone() -> None:
 
 def test_everything_that_may_be_under_way_is_listed_for_an_ended_call() -> None:
     kinds = {event for _, event in TABLE}
-    first = {ev.Granted, ev.Refused, ev.CodeAccepted}
+    first = {ev.CodeAccepted}
     assert kinds - {event for state, event in TABLE if state is State.ENDED} == first
 
 

@@ -208,6 +208,25 @@ async def test_a_warning_during_an_interruption_leaves_its_picture_on_the_phone(
 
 
 @pytest_twisted.ensureDeferred
+async def test_nobody_pays_for_the_silence_before_it_was_noticed(scene: Scene) -> None:
+    entry, _, joined = await scene.connect()
+    began = scene.clock.now()
+    scene.clock.advance(30)
+    scene.board.leg_changed(entry.call.id, "outside", joined.session, "silent", began + 24)
+    await scene.reach(State.INTERRUPTED)
+    assert entry.call.connected_s == 24
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_the_store_throws_unforeseen_ends_the_call_as_well(scene: Scene) -> None:
+    entry = await scene.wait_for_code()
+    scene.store.save_call = lambda *_: fail(ZeroDivisionError("a fault of ours"))  # type: ignore[method-assign]
+    scene.board.sip_ended("s1", "phone", 200)
+    await eventually(lambda: entry.call.state is State.ENDED, "ended")
+    await eventually(lambda: "close_call" in scene.media.names(), "and closed")
+
+
+@pytest_twisted.ensureDeferred
 async def test_an_unknown_token_opens_nothing(scene: Scene) -> None:
     await scene.connect()
     assert await scene.desk.resume("guess", HOME, Page()) == Rejected(why="over")
