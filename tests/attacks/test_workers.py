@@ -22,6 +22,7 @@ CONFIGURE = b"\x00\x04_ask\x00\x011\x00\x08_command\x00\x09Configure\x00\x08sett
         b"GET / HTTP/1.1\r\n\r\n" * 50,
         b"\x00\x08_command\x00\x04Ping\x00\x04_ask\xff\xff" + b"x" * 65535 + b"\x00\x00" * 3 + b"\xff\xff",
         CONFIGURE + b"\xff\xff",
+        b"\x00\x00",  # an empty box
     ],
 )
 def test_a_worker_ends_when_its_control_speaks_nonsense(tmp_path: Path, kind: str, nonsense: bytes) -> None:
