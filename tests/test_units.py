@@ -50,7 +50,7 @@ def test_the_daemon_is_notified_for_and_not_restarted_for_wrong_settings() -> No
     assert service["Type"] == "notify"
     assert int(service["WatchdogSec"]) >= 10
     assert service["RestartPreventExitStatus"] == "2"
-    assert service["KillMode"] == "mixed"
+    assert service["KillMode"] == "control-group"  # workers outlive control, to hang up and to seal
 
 
 def test_the_edge_cannot_open_recordings_nor_the_key_of_the_codes() -> None:

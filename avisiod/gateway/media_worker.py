@@ -1,8 +1,8 @@
 """avisiod-media: the process that relays, records and speaks. Packets pass here and nowhere else.
 
 Control spawns it with one end of a socketpair as descriptor 3 and is the only one who tells it what to do. When
-control is gone, or SIGTERM comes, every call is closed and its recording sealed before the process ends: nothing runs
-that nobody accounts for. While control merely hangs, calls go on, and their deadline is kept here.
+control is gone, or orders us to end, every call is closed and its recording sealed before the process ends: nothing
+runs that nobody accounts for. While control merely hangs, calls go on, and their deadline is kept here.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ import gc
 import json
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine
@@ -258,8 +257,9 @@ def main() -> None:
 
     reactor: Any = installed  # its interfaces are declared apart
     link = _Link(stop=reactor.stop)
-    loop.add_signal_handler(signal.SIGTERM, link.worker.drain)
-    loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C in a terminal is for control, which then stops us
+    loop.add_signal_handler(wire.STOP_SIGNAL, link.worker.drain)
+    for for_control in wire.SIGNALS_FOR_CONTROL:
+        loop.add_signal_handler(for_control, lambda: None)
     factory = Factory.forProtocol(lambda: link)
     reactor.adoptStreamConnection(wire.WORKER_FD, socket.AF_UNIX, factory)
     os.close(wire.WORKER_FD)

@@ -58,7 +58,7 @@ class SipWorker:
         return self._endpoint.start()
 
     def terminated(self) -> None:
-        """SIGTERM: take no new call, end with the last one."""
+        """Control's order: take no new call, end with the last one."""
         if self._endpoint is None:
             self._stop()
             return
@@ -155,7 +155,7 @@ def _done(order: defer.Deferred[None]) -> defer.Deferred[dict[str, object]]:
 
 
 def main() -> int:
-    """Serve until control closes the socket, or until the last call is over after SIGTERM; the exit status."""
+    """Serve until control closes the socket, or orders us to end and the last call is over; the exit status."""
     loop = asyncio.new_event_loop()
     install_reactor(loop)
     from twisted.internet import reactor as installed  # only now is it the asyncio one
@@ -169,9 +169,9 @@ def main() -> int:
     control = Factory.forProtocol(lambda: ControlLink(worker))
     reactor.adoptStreamConnection(wire.WORKER_FD, socket.AF_UNIX, control)
     os.close(wire.WORKER_FD)  # the reactor has its own duplicate
-    # The terminal's Ctrl-C goes to every process of the group: control decides, not each worker.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(worker.terminated))
+    for for_control in wire.SIGNALS_FOR_CONTROL:
+        signal.signal(for_control, signal.SIG_IGN)
+    signal.signal(wire.STOP_SIGNAL, lambda *_: reactor.callFromThread(worker.terminated))
     reactor.run(installSignalHandlers=False)
     return 1 if worker.failed else 0
 

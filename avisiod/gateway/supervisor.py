@@ -128,7 +128,7 @@ class Worker:
             self._signal("KILL")
 
     def stop(self) -> Deferred[None]:
-        """Let it end by SIGTERM and wait for that; no restart. The caller bounds the time and uses `kill`."""
+        """Order it to end and wait for that; no restart. The caller bounds the time and uses `kill`."""
         if self._stopping is None:
             self._stopping = Deferred()
             if self._timer is not None:
@@ -136,13 +136,13 @@ class Worker:
             if self._process is None:
                 self._stopping.callback(None)
             else:
-                self._signal("TERM")
+                self._signal(wire.STOP_SIGNAL)
         return self._stopping
 
-    def _signal(self, name: str) -> None:
+    def _signal(self, which: str | int) -> None:
         try:
             if self._process is not None:
-                self._process.signalProcess(name)  # type: ignore[call-arg,misc]
+                self._process.signalProcess(which)  # type: ignore[call-arg,misc]
         except Exception as error:  # noqa: BLE001 - ProcessExitedAlready is not exported in one place
             logger.debug("%s could not be signalled: %s", self.name, error)
 

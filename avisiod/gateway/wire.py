@@ -8,10 +8,17 @@ seals its recordings and exits. While control merely hangs (the socket stays ope
 deadline, which the media worker keeps by itself: neither a lost nor a stuck control process lengthens a call.
 """
 
+import signal
+
 from twisted.protocols import amp
 
 WORKER_FD = 3
 """Number of the inherited socket in a worker."""
+STOP_SIGNAL = signal.SIGUSR1
+"""Control's order to end."""
+SIGNALS_FOR_CONTROL = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+"""systemd, its watchdog and terminals send these to every process of the service. Workers take no notice: they go on
+until control orders them to end or its socket closes, and then end their calls properly."""
 
 
 class WorkerError(Exception):

@@ -1,7 +1,6 @@
 """Registration, and what must not pass: phones, Kamailio and a SIP worker are real, only control is played."""
 
 import contextlib
-import signal
 import socket
 from contextlib import ExitStack
 from pathlib import Path
@@ -253,7 +252,9 @@ def test_a_draining_worker_refuses_new_calls_and_ends_with_the_last(folder: Path
             other.new_dialogue()
             response = other.authenticated("INVITE", NUMBER, OFFER)
             assert (response.status, response.get("retry-after")) == (503, "30")
-        worker.process.signal(signal.SIGTERM)
+        for for_control in wire.SIGNALS_FOR_CONTROL:
+            worker.process.signal(for_control)
+        worker.process.signal(wire.STOP_SIGNAL)
         worker.ask(wire.Ping)
         assert client.ask(client.within("BYE")).status == 200
         assert worker.process.wait() == 0

@@ -1,5 +1,6 @@
 """A real SIP worker process, and a control end on its AMP socket that blocks instead of using a reactor."""
 
+import contextlib
 import itertools
 import json
 import socket
@@ -146,6 +147,8 @@ class Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self.close_control()
         self.process.stop()
 
 
