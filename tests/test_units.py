@@ -57,3 +57,14 @@ def test_the_edge_cannot_open_recordings_nor_the_key_of_the_codes() -> None:
     hidden = unit("avisiod-edge.service")["Service"]["InaccessiblePaths"]
     assert "/var/lib/avisiod/recordings" in hidden
     assert "/var/lib/avisiod/code.key" in hidden
+
+
+def test_a_modem_that_is_plugged_in_later_is_open_to_the_daemon() -> None:
+    # a driver's name counts only if the driver is loaded when the service starts
+    allowed = re.findall(r"(?m)^DeviceAllow=(\S+)", (FOLDER / "avisiod.service").read_text())
+    assert allowed == ["char-188", "char-166", "char-4"]
+
+
+def test_the_edge_does_at_its_start_nothing_that_its_unit_forbids() -> None:
+    start = unit("avisiod-edge.service")["Service"]["ExecStart"].split()
+    assert "-P" not in start  # Kamailio changes the owner of its PID file
