@@ -89,6 +89,21 @@ def test_a_phone_registers_only_as_itself(edge: Kamailio) -> None:
         assert client.register(From="<sip:cell2@avisio>;tag=x").status in {401, 403}
 
 
+def test_a_site_s_own_realm_is_the_one_that_phones_are_asked_for(folder: Path, worker: Worker) -> None:
+    realm = "cells.example"
+    with (
+        Kamailio(folder / "realm", [worker.address], phones=PHONES, realm=realm) as edge,
+        SipClient(edge.edge, "cell1") as client,
+    ):
+        challenge = client.ask(client.request("REGISTER", f"sip:{realm}")).get("www-authenticate")
+        assert f'realm="{realm}"' in challenge
+        assert client.register().status == 200
+        connect(client, worker)
+        mark = worker.told.mark()
+        client.leave()
+        worker.wait(wire.SipEnded, mark)
+
+
 def test_registrations_live_ten_minutes_at_most(client: SipClient) -> None:
     contact = client.register(expires=86_400).get("contact")
     assert 0 < int(contact.rpartition("expires=")[2].split(";")[0]) <= 600

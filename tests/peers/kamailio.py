@@ -16,9 +16,9 @@ CONFIGURATION = Path(__file__).resolve().parents[2] / "etc" / "kamailio"
 REALM = "avisio"
 
 
-def ha1(user: str, password: str) -> str:
+def ha1(user: str, password: str, realm: str = REALM) -> str:
     """MD5 of user:realm:password (RFC 7616 section 3.4.2): what a phone's row keeps."""
-    return hashlib.md5(f"{user}:{REALM}:{password}".encode()).hexdigest()
+    return hashlib.md5(f"{user}:{realm}:{password}".encode()).hexdigest()
 
 
 class Kamailio:
@@ -39,6 +39,7 @@ class Kamailio:
         port: int = 0,
         tls: bool = False,
         settings: Mapping[str, str] | None = None,
+        realm: str = REALM,
     ) -> None:
         self.folder = folder
         self.address = address
@@ -50,7 +51,7 @@ class Kamailio:
         folder.mkdir(parents=True, exist_ok=True)
         if phones_db is None:
             phones_db = folder / "phones.db"
-            _make_phones(phones_db, phones or {})
+            _make_phones(phones_db, phones or {}, realm)
         with sqlite3.connect(self.edge_db) as database:
             database.executescript((CONFIGURATION / "edge.sql").read_text())
         database.close()
@@ -70,6 +71,8 @@ class Kamailio:
         for name, value in values.items():
             local, found = re.subn(rf'(?m)^(#!substdef "!{name}!)[^!]*', rf"\g<1>{value}", local)
             assert found == 1, name
+        if realm != REALM:
+            local = local.replace('##!substdef "!EDGE_REALM!avisio!g"', f'#!substdef "!EDGE_REALM!{realm}!g"')
         listeners = [
             f"listen=udp:{address}:{self.port}",
             f"listen=tcp:{address}:{self.port}",
@@ -144,7 +147,7 @@ def _options(here: str, edge: str) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def _make_phones(path: Path, phones: Mapping[str, str]) -> None:
+def _make_phones(path: Path, phones: Mapping[str, str], realm: str) -> None:
     with sqlite3.connect(path) as database:
         database.executescript(
             "PRAGMA journal_mode = WAL;"
@@ -154,7 +157,7 @@ def _make_phones(path: Path, phones: Mapping[str, str]) -> None:
         )
         database.executemany(
             "INSERT INTO phones (id, ha1) VALUES (?, ?)",
-            [(user, ha1(user, secret)) for user, secret in phones.items()],
+            [(user, ha1(user, secret, realm)) for user, secret in phones.items()],
         )
     database.close()
 
