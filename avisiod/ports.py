@@ -10,8 +10,12 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from avisiod.calls.ids import CallId, ContactId, Number, PhoneId, SessionId
+from avisiod.calls.dossier import Dossier
+from avisiod.calls.ids import CallId, ClassId, ContactId, DetaineeId, Number, PhoneId, SessionId
+from avisiod.calls.ledger import Transaction
+from avisiod.calls.people import ORDINARY
 from avisiod.calls.reasons import EndReason
+from avisiod.calls.tariff import Tariff
 
 # The portal and the switchboard. The web room implements Page and calls Desk.
 
@@ -164,6 +168,16 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     limit_s: float = 0.0
     end_reason: EndReason | None = None
     charged: bool = False
+    detainee: DetaineeId | None = None
+    """Who calls: the phone's occupant, or who was identified on it."""
+    cls: ClassId | None = None
+    """The contact's class for this detainee, as it was when the call was admitted."""
+    tariff: Tariff | None = None
+    """The price that holds for the whole call; kept with its unit and price, whatever becomes of the tariff."""
+    hold_cents: int = 0
+    charge_cents: int = 0
+    extra: str | None = None
+    """The granted extra call that this one uses: used up once it counts."""
 
 
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,8 +219,54 @@ class AcceptanceRecord(msgspec.Struct, frozen=True, kw_only=True):
     acceptance: Acceptance
 
 
-Kept = InvitationRecord | InvitationSpent | AcceptanceRecord | Recording
-"""What may be saved together with a call's new state."""
+Kept = InvitationRecord | InvitationSpent | AcceptanceRecord | Recording | Transaction
+"""What may be saved together with a call's new state. A transaction whose key is booked already books nothing."""
+
+
+# What the rules rest on. The store implements this.
+
+
+class Tries(msgspec.Struct, frozen=True, kw_only=True):
+    """Wrong PINs in a row, since the last right one."""
+
+    wrong: int = 0
+    last_utc: datetime.datetime | None = None
+
+
+class PinRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of an identifier that was typed on a shared phone. The identifier itself is not in it."""
+
+    detainee: DetaineeId | None = None
+    """None where nobody has it: such a try counts against the phone only."""
+    pin_hash: str = ""
+    """argon2id, encoded; empty where no PIN is set."""
+    on_phone: Tries = Tries()
+    by_detainee: Tries = Tries()
+    language: str = ""
+    """The detainee's."""
+
+    def __repr__(self) -> str:
+        return f"PinRecord(detainee={self.detainee!r}, pin_hash=…)"
+
+
+class Books(Protocol):
+    """People, rules and accounts. Every call fails with StoreUnavailable."""
+
+    def facts(
+        self, phone: PhoneId, detainee: DetaineeId | None, number: Number | None, at_utc: datetime.datetime
+    ) -> Awaitable[Dossier]:
+        """All that is kept about this call, read in one transaction.
+
+        `detainee` is who was identified on a shared phone; None: the phone's occupant, where it has one.
+        """
+
+    def pin_record(self, phone: PhoneId, identifier: str) -> Awaitable[PinRecord]:
+        """What is known of who typed this identifier: the digits of a register number. Never logged."""
+
+    def pin_tried(
+        self, phone: PhoneId, detainee: DetaineeId | None, at_utc: datetime.datetime, *, right: bool
+    ) -> Awaitable[None]:
+        """Count a try on the phone and by the detainee; a right one forgives the wrong ones before it."""
 
 
 # The inventory.
@@ -220,6 +280,12 @@ class Phone(msgspec.Struct, frozen=True, kw_only=True):
     ha1: str
     """MD5 of user:realm:password (RFC 7616 section 3.4.2); the password itself is never kept."""
     language: str = "fr"
+    building: str = ""
+    floor: str = ""
+    shared: bool = False
+    """It asks who is calling."""
+    occupant: DetaineeId | None = None
+    """Whom a phone that is not shared stands for."""
 
 
 class Contact(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,3 +297,8 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     """The law protects the line: never recorded, never watched."""
     phones: Sequence[PhoneId] = ()
     """Phones that may call; empty: every phone."""
+    cls: ClassId = ORDINARY.id
+    """Its class, where a detainee's authorisation names no other."""
+    relation: str = ""
+    language: str = ""
+    """Of the SMS; empty: the phone's."""

@@ -18,6 +18,12 @@ PhoneId = NewType("PhoneId", str)
 ContactId = NewType("ContactId", str)
 """Pseudonymous id of an authorised outside person."""
 
+DetaineeId = NewType("DetaineeId", str)
+"""Pseudonymous id of a person in detention; never the register number."""
+
+ClassId = NewType("ClassId", str)
+"""Name of a class of contacts, such as `ordinary`."""
+
 ID_BYTES = 15
 """Entropy of an id: 120 bits, 24 characters of base32."""
 

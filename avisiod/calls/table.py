@@ -92,6 +92,19 @@ SPOKEN_REFUSALS = frozenset(
         EndReason.CONTACT_BUSY,
         EndReason.NO_CAPACITY,
         EndReason.DISK_FULL,
+        EndReason.DETAINEE_UNKNOWN,
+        EndReason.DETAINEE_SUSPENDED,
+        EndReason.DETAINEE_BUSY,
+        EndReason.NOT_IDENTIFIED,
+        EndReason.PIN_REFUSED,
+        EndReason.PIN_LOCKED,
+        EndReason.NOT_AUTHORISED,
+        EndReason.AUTHORISATION_ENDED,
+        EndReason.OUTSIDE_HOURS,
+        EndReason.CLOSED,
+        EndReason.QUOTA_REACHED,
+        EndReason.PAUSE_WANTED,
+        EndReason.BALANCE_TOO_LOW,
     }
 )
 """Refusals that the detainee hears as a sentence; the others get a SIP status and nothing of ours is opened."""

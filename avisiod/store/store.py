@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from avisiod.calls.ids import CallId, ContactId, Number, PhoneId
+from avisiod.calls.ledger import Transaction
 from avisiod.calls.reasons import EndReason
 from avisiod.log import FirstThenDebug
 from avisiod.ports import (
@@ -261,3 +262,5 @@ def _keep(connection: Connection, thing: Kept) -> None:
             acceptances.save(connection, thing)
         case Recording():
             recordings.save(connection, thing)
+        case Transaction():
+            raise StoreRefused("no ledger is kept yet: nothing was booked")

@@ -22,6 +22,11 @@ _CALL_AGAIN = _(
     "There is nothing to pay for and nothing to do on your side. The person in detention may call you again."
 )
 _TELL_HELP = _("If it happens again, tell the help desk what you read here, with the date and the time.")
+_NOT_POSSIBLE = Words(
+    _("This call is not possible now"),
+    _("The rules of the establishment do not allow it now. The person in detention has been told why."),
+)
+"""Refusals that come before any SMS: whatever page shows them says nothing of the person in detention."""
 
 ENDINGS: dict[EndReason, Words] = {
     EndReason.LIMIT_REACHED: Words(
@@ -93,6 +98,26 @@ ENDINGS: dict[EndReason, Words] = {
     EndReason.OFFER_UNACCEPTABLE: Words(
         _("The phone in the cell and the service do not understand each other"),
         _TELL_HELP,
+    ),
+    EndReason.DETAINEE_UNKNOWN: _NOT_POSSIBLE,
+    EndReason.DETAINEE_SUSPENDED: _NOT_POSSIBLE,
+    EndReason.DETAINEE_BUSY: _NOT_POSSIBLE,
+    EndReason.NOT_IDENTIFIED: _NOT_POSSIBLE,
+    EndReason.PIN_REFUSED: _NOT_POSSIBLE,
+    EndReason.PIN_LOCKED: _NOT_POSSIBLE,
+    EndReason.NOT_AUTHORISED: _NOT_POSSIBLE,
+    EndReason.AUTHORISATION_ENDED: _NOT_POSSIBLE,
+    EndReason.OUTSIDE_HOURS: _NOT_POSSIBLE,
+    EndReason.CLOSED: _NOT_POSSIBLE,
+    EndReason.QUOTA_REACHED: _NOT_POSSIBLE,
+    EndReason.PAUSE_WANTED: _NOT_POSSIBLE,
+    EndReason.BALANCE_TOO_LOW: _NOT_POSSIBLE,
+    EndReason.HOURS_OVER: Words(
+        _("The calling hours are over"),
+        _(
+            "The establishment sets the hours of calls. Nothing is charged. "
+            "The person in detention may call you again within their hours."
+        ),
     ),
     EndReason.SMS_FAILED: Words(
         _("The SMS could not be sent"),
