@@ -2,6 +2,7 @@
 # make test   sets everything up and runs the whole suite
 # make check  lint, types, contracts and unit tests, in under a minute
 # make bench  measures what docs/benchmarks.md states
+# make fuzz   feeds every parser with made-up input, SECONDS=60 each, and keeps what it learnt in build/fuzz
 # make install puts avisiod onto this server, as root
 # make install-test  tries that on a fresh Debian in a folder, with calls, as root; three minutes
 # make bench-load  loads a media worker and other gateways in turn: docs/benchmarks-load.md, a quarter of an hour
@@ -9,7 +10,7 @@
 export PYTHONPATH := $(CURDIR)
 PYTHON = .venv/bin/python
 
-.PHONY: install install-test setup demo test check lint bench bench-load lock media prompts
+.PHONY: install install-test setup demo test check lint fuzz bench bench-load lock media prompts
 
 setup:
 	@scripts/setup
@@ -34,6 +35,12 @@ bench: setup
 
 test: lint
 	$(PYTHON) -m pytest tests
+
+fuzz: setup
+	@for name in $$($(PYTHON) -c 'from tests.fuzz import NAMES; print(*NAMES)'); do \
+		echo "== $$name"; \
+		nice $(PYTHON) -m tests.fuzz $$name --seconds $(or $(SECONDS),60) || exit 1; \
+	done
 
 lock:
 	$(PYTHON) -m piptools compile -q --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --build-deps-for wheel --output-file requirements.lock pyproject.toml

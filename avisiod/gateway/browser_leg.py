@@ -5,6 +5,7 @@ and only with a payload type that was agreed.
 """
 
 import asyncio
+import ipaddress
 import logging
 import socket
 import time
@@ -16,6 +17,7 @@ from aiortc import (
     RTCCertificate,
     RTCDtlsFingerprint,
     RTCDtlsParameters,
+    RTCIceCandidate,
     RTCIceParameters,
     RTCIceServer,
     RTCIceTransport,
@@ -79,6 +81,7 @@ class BrowserLeg:
         self._silent_s = outside.silent_s
         self._ports = outside.ports
         self._port = 0
+        self._announced = self._address = outside.announced
         self._gatherer = IceGatherer(self._bind, outside.announced, servers)
         self._connection = self._gatherer.connection
         self._ice = RTCIceTransport(self._gatherer)
@@ -114,7 +117,8 @@ class BrowserLeg:
 
     def _bind(self) -> socket.socket:
         (bound,) = self._ports.take(time.monotonic())
-        self._port = bound.getsockname()[1]
+        host, self._port = bound.getsockname()[:2]
+        self._address = self._announced or host
         return bound
 
     async def gather(self) -> IceDtls:
@@ -159,11 +163,11 @@ class BrowserLeg:
         if not text or self._candidates >= MAX_CANDIDATES or self._state in ("failed", "closed"):
             return
         try:
-            parsed = candidate_from_sdp(text)
-        except (ValueError, AssertionError, IndexError):
+            parsed = usable_candidate(text, self._address)
+        except ValueError:
             self._dropped_invalid += 1
             return
-        if parsed.protocol.lower() != "udp" or parsed.component != 1 or parsed.ip.endswith(".local"):
+        if parsed is None:
             return
         self._candidates += 1
         task = asyncio.get_running_loop().create_task(self._ice.addRemoteCandidate(parsed))
@@ -296,3 +300,27 @@ class BrowserLeg:
             self._ports.give_back(self._port, time.monotonic())
         if self._task is not None:
             await asyncio.wait([self._task])
+
+
+def usable_candidate(text: str, ours: str) -> RTCIceCandidate | None:
+    """The candidate of an a=candidate value (RFC 8839 section 5.1); `ours` is the address that we announce.
+
+    None where it is honest but of no use: TCP, the name of an mDNS host, an address that we cannot reach. ValueError
+    where no browser says so. Each usable one makes us send checks, and whoever has a code must not aim them at this
+    machine, its neighbours or everybody.
+    """
+    try:
+        parsed = candidate_from_sdp(text)
+    except (AssertionError, IndexError):
+        raise ValueError("a candidate with fields missing") from None
+    if parsed.protocol.lower() != "udp" or parsed.component != 1 or parsed.ip.lower().endswith(".local"):
+        return None
+    address, own = ipaddress.ip_address(parsed.ip), ipaddress.ip_address(ours)
+    nobodys = address.is_multicast or address.is_unspecified or (address.is_reserved and not address.is_loopback)
+    if nobodys or not 0 < parsed.port < 65536:
+        raise ValueError("a candidate with an address that nobody has")
+    if own.is_loopback:
+        return parsed
+    if address.is_loopback or address.is_link_local or (own.is_global and not address.is_global):
+        return None
+    return parsed

@@ -103,7 +103,7 @@ def answer(
             continue
         choices[choice.line.kind] = choice
     if Kind.AUDIO not in choices:
-        raise OfferUnacceptable("; ".join(refused))
+        raise OfferUnacceptable("; ".join(refused) or "it has no m=audio")
     tagged = min((choice.media for choice in choices.values()), key=lambda media: bundled.index(_mid(media)))
     text = _text(session, choices, own, packet_time_ms, bandwidth_kbps)
     return BrowserAgreement(

@@ -128,7 +128,7 @@ def answer(offer: str, own: OwnSide, version: int, kept: Kept = NOTHING_KEPT) ->
         chosen[kind] = media, agreed
         lines += _answer_lines(media, agreed, own.ports[kind])
     if Kind.AUDIO not in chosen:
-        raise OfferUnacceptable("; ".join(refused))
+        raise OfferUnacceptable("; ".join(refused) or "it has no m=audio")
     return Agreement(
         text=joined(lines), media={kind: agreed for kind, (_, agreed) in chosen.items()}, refused=tuple(refused)
     )
@@ -166,7 +166,7 @@ def accept_answer(text: str, own: OwnSide, kept: Kept = NOTHING_KEPT) -> Agreeme
             continue
         chosen[kind] = media, agreed
     if Kind.AUDIO not in chosen:
-        raise OfferUnacceptable("; ".join(refused))
+        raise OfferUnacceptable("; ".join(refused) or "it has no m=audio")
     return Agreement(text="", media={kind: agreed for kind, (_, agreed) in chosen.items()}, refused=tuple(refused))
 
 

@@ -1,7 +1,7 @@
 """The headers of every answer: nothing from elsewhere, nothing inline, nothing kept that should not be."""
 
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from twisted.web.http import Request as HttpRequest
 from twisted.web.server import Request
@@ -77,9 +77,20 @@ class PortalRequest(Request):
             Request.setHeader(self, name, value)
 
     def process(self) -> None:
-        """Set the headers before anything is rendered, so that errors carry them too."""
+        """Set the headers before anything is rendered, so that errors carry them too.
+
+        An address that is no UTF-8 is refused here: Klein would log a traceback of it, as often as a stranger likes.
+        """
         for name, value in self.always:
             self.setHeader(name, value)
+        try:
+            unquote_to_bytes(self.path).decode()
+            host: bytes = self.getRequestHostname()  # type: ignore[no-untyped-call]
+            host.decode()
+        except UnicodeDecodeError:
+            self.setResponseCode(400)
+            self.finish()  # type: ignore[no-untyped-call]
+            return
         Request.process(self)
 
 

@@ -23,6 +23,7 @@ CONFIGURE = b"\x00\x04_ask\x00\x011\x00\x08_command\x00\x09Configure\x00\x08sett
         b"\x00\x08_command\x00\x04Ping\x00\x04_ask\xff\xff" + b"x" * 65535 + b"\x00\x00" * 3 + b"\xff\xff",
         CONFIGURE + b"\xff\xff",
         b"\x00\x00",  # an empty box
+        b"\x00\x04_ask\x00\x011\x00\x08_command\x00\x02P\xe9\x00\x00",  # a command that is no ASCII
     ],
 )
 def test_a_worker_ends_when_its_control_speaks_nonsense(tmp_path: Path, kind: str, nonsense: bytes) -> None:

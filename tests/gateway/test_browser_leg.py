@@ -11,7 +11,7 @@ from aiortc import RTCCertificate
 from aiortc.rtcdtlstransport import SRTP_PROFILES
 from OpenSSL import SSL
 
-from avisiod.gateway.browser_leg import BrowserLeg
+from avisiod.gateway.browser_leg import BrowserLeg, usable_candidate
 from avisiod.gateway.leg import Kind
 from tests.gateway.webrtc_peer import LINES, Heard, Page, joined, outside, rtp, run, until
 
@@ -255,3 +255,38 @@ async def test_a_retransmission_is_heard_as_what_it_repeats(monkeypatch):
         assert leg.dropped_invalid == 1, "of a stream that nobody announced"
 
     await run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("address", "ours", "used"),
+    [
+        ("198.18.0.9 50000", "198.18.0.1", True),
+        ("10.0.0.9 50000", "198.18.0.1", True),
+        ("10.0.0.9 50000", "9.9.9.9", False),
+        ("8.8.8.8 50000", "9.9.9.9", True),
+        ("127.0.0.1 5062", "198.18.0.1", False),
+        ("::1 5062", "2001:db8::1", False),
+        ("169.254.169.254 80", "198.18.0.1", False),
+        ("127.0.0.1 50000", "127.0.0.1", True),
+    ],
+)
+def test_checks_are_not_aimed_at_this_machine_or_at_networks_that_a_relative_cannot_be_in(address, ours, used):
+    candidate = usable_candidate(f"1 1 udp 1 {address} typ host", ours)
+    assert (candidate is not None) is used
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "224.0.0.251 5353",
+        "255.255.255.255 9",
+        "0.0.0.0 9",
+        "::ffff:127.0.0.1 5062",
+        "8.8.8.8 0",
+        "8.8.8.8 65536",
+        "evil.example 9",
+    ],
+)
+def test_an_address_that_nobody_has_is_no_candidate(address):
+    with pytest.raises(ValueError, match=r"."):
+        usable_candidate(f"1 1 udp 1 {address} typ host", "9.9.9.9")

@@ -193,6 +193,7 @@ def test_the_unencrypted_of_two_audio_lines_is_taken() -> None:
         ("", "line 1: the SDP does not begin with v=0"),
         ("hello", "line 1: not of the form letter=value"),
         ("v=0\r\ns=-\r\n", "the SDP has no m-line"),
+        (offer("m=video 4002 RTP/AVP 99", "a=rtpmap:99 H264/90000"), "it has no m=audio"),
         (offer("m=audio x RTP/AVP 0"), "line 6: the port of m= is no number from 0 to 65535"),
         (offer("m=audio 99999 RTP/AVP 0"), "line 6: the port of m= is no number from 0 to 65535"),
         (offer("m=audio 4000"), "line 6: m= is not of the form kind port protocol formats"),

@@ -10,6 +10,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
+from twisted.logger import capturedLogs
 
 from avisiod.calls.invitation import LINK_ALPHABET
 from avisiod.web.charter import load
@@ -216,3 +217,19 @@ async def test_a_plain_request_to_the_websocket_is_told_to_upgrade(served: Serve
 async def test_many_requests_at_once_are_all_answered(served: Served) -> None:
     answers = await gatherResults([Deferred.fromCoroutine(get(served, "/fr/")) for _ in range(30)])
     assert {answer.status for answer in answers} == {200}
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_address_that_is_no_utf_8_is_refused_without_a_word_in_the_log(
+    served: Served,
+) -> None:
+    for request in (
+        b"GET /%ff HTTP/1.1\r\nHost: x",
+        b"GET /\xa5 HTTP/1.1\r\nHost: x",
+        b"GET / HTTP/1.1\r\nHost: \xe9",
+    ):
+        with capturedLogs() as logged:
+            answer = await raw(served, request + b"\r\nConnection: close\r\n\r\n")
+        assert answer.status == 400
+        assert "content-security-policy" in answer.headers
+        assert [event for event in logged if event.get("isError")] == []
