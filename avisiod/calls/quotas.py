@@ -2,7 +2,8 @@
 
 import dataclasses
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from avisiod.calls.ids import ClassId, ContactId
 from avisiod.calls.people import Scope
@@ -60,3 +61,82 @@ def history_since(
     )
     begins = datetime.datetime.combine(first, datetime.time(), zone).astimezone(datetime.UTC)
     return min(begins, at_utc - datetime.timedelta(seconds=max([0, *pauses]) + LONGEST_CALL_S))
+
+
+Measure = Literal["calls", "seconds"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """What an allowance gives in a period, and what of it is used."""
+
+    name: str
+    """The allowance's field."""
+    measure: Measure
+    allowed: float
+    used: float
+    scope: Scope
+    """The one that sets it."""
+
+    @property
+    def left(self) -> float:
+        """What remains; never below zero."""
+        return max(0.0, self.allowed - self.used)
+
+    def __str__(self) -> str:
+        """As staff read it."""
+        unit = "calls" if self.measure == "calls" else "minutes"
+        allowed, used = (n if self.measure == "calls" else n / 60 for n in (self.allowed, self.used))
+        return f"{self.name} of {self.scope}: {used:g} of {allowed:g} {unit} used"
+
+
+def set_by(name: str, allowances: Iterable[Allowance], scopes: Sequence[Scope]) -> Allowance | None:
+    """The allowance whose `name` holds: of the most specific scope that sets it."""
+    setting = [each for each in allowances if each.scope in scopes and getattr(each, name) is not None]
+    return min(setting, key=lambda each: scopes.index(each.scope), default=None)
+
+
+def uses(
+    allowances: Sequence[Allowance],
+    scopes: Sequence[Scope],
+    history: Iterable[PastCall],
+    zone: datetime.tzinfo,
+    at_utc: datetime.datetime,
+) -> list[Use]:
+    """Each quota that is set, with what the calls of its period have used. A call belongs to the day it began on."""
+    today = at_utc.astimezone(zone).date()
+    past = [(call.connected_utc.astimezone(zone).date(), call.connected_s) for call in history]
+    found: list[Use] = []
+    for period, first in (
+        ("day", today),
+        ("week", today - datetime.timedelta(days=today.weekday())),
+        ("month", today.replace(day=1)),
+    ):
+        lengths = [seconds for day, seconds in past if first <= day <= today]
+        if (calls := set_by(f"calls_{period}", allowances, scopes)) is not None:
+            allowed = getattr(calls, f"calls_{period}")
+            found.append(_use(f"calls_{period}", "calls", allowed, len(lengths), calls))
+        if (minutes := set_by(f"minutes_{period}", allowances, scopes)) is not None:
+            allowed = 60 * getattr(minutes, f"minutes_{period}")
+            found.append(_use(f"minutes_{period}", "seconds", allowed, sum(lengths), minutes))
+    rolling = set_by("rolling_calls", allowances, scopes)
+    if rolling is not None and rolling.rolling_calls is not None:
+        first = today - datetime.timedelta(days=(rolling.rolling_days or 1) - 1)
+        count = sum(first <= day <= today for day, _ in past)
+        found.append(_use("rolling_calls", "calls", rolling.rolling_calls, count, rolling))
+    return found
+
+
+def _use(name: str, measure: Measure, allowed: float, used: float, allowance: Allowance) -> Use:
+    return Use(name=name, measure=measure, allowed=allowed, used=used, scope=allowance.scope)
+
+
+def pause_until(
+    allowances: Sequence[Allowance], scopes: Sequence[Scope], history: Iterable[PastCall]
+) -> datetime.datetime | None:
+    """When the pause after the last call is over; None where none is set, or there was no call."""
+    allowance = set_by("pause_s", allowances, scopes)
+    last = max((call.ended_utc for call in history), default=None)
+    if allowance is None or allowance.pause_s is None or last is None:
+        return None
+    return last + datetime.timedelta(seconds=allowance.pause_s)
