@@ -166,7 +166,9 @@ class Store(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is kept."""
 
     path: str = "/var/lib/avisiod/avisiod.db"
-    """The database, on a local disk."""
+    """The database, on a local disk; not used where `url` names another."""
+    url: str = ""
+    """A PostgreSQL database for several boxes, such as postgresql:///avisiod?host=/run/postgresql; empty: `path`."""
     inventory_file: str = "/etc/avisiod/inventory.yaml"
     """Phones and contacts."""
     code_key_file: str = "/var/lib/avisiod/code.key"

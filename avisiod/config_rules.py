@@ -35,7 +35,7 @@ class Finding:
 
 def consistent(config: Config) -> Iterator[Finding]:
     """Find contradictions inside the settings; touches nothing outside of them."""
-    for rule in (_site, _calls, _addresses, _ports, _ice, _portal, _log, _absolute):
+    for rule in (_site, _calls, _addresses, _ports, _ice, _portal, _store, _log, _absolute):
         yield from rule(config)
 
 
@@ -211,6 +211,12 @@ def _portal(config: Config) -> Iterator[Finding]:
     elif not portal.certificate_file and (ip := _ip(portal.address)) is not None and not ip.is_loopback:
         remedy = "name certificate_file and key_file, or bind a loopback address behind a proxy"
         yield Finding(("portal.address", *keys), f"plain HTTP on {portal.address} could be overheard", remedy)
+
+
+def _store(config: Config) -> Iterator[Finding]:
+    url = config.store.url
+    if url and not url.startswith("postgresql:"):
+        yield Finding(("store.url",), "no address of a PostgreSQL database", "write postgresql:///name, or leave it")
 
 
 def _log(config: Config) -> Iterator[Finding]:

@@ -81,7 +81,8 @@ class Daemon:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.clock = SystemClock(asyncio.get_event_loop())
-        self.store = Store(config.store.path, reactor, config.sip.realm)
+        where = config.store.url or config.store.path
+        self.store = Store(where, reactor, config.sip.realm, config.site.time_zone)
         self.telemetry = Telemetry(reactor, config, self.clock)
         self.notifier = Notifier(self.clock)
         invitations = Invitations(code_key(Path(config.store.code_key_file)), Throttle())

@@ -1,46 +1,63 @@
-"""Contacts of the inventory, and which phones may call them."""
+"""Contacts, and which phones may call them."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, update
-from sqlalchemy import insert as plain_insert
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from avisiod.calls.ids import ContactId, Number, PhoneId
+from avisiod.calls.ids import ClassId, ContactId, Number, PhoneId
+from avisiod.calls.people import CONFIDENTIAL, ORDINARY
 from avisiod.ports import Contact
+from avisiod.store.columns import upsert
 from avisiod.store.schema import contact_phones, contacts
+from avisiod.store.schema_rules import contact_classes
+
+INVENTORY = contacts.c.origin == "inventory"
 
 
 def sync(connection: Connection, listed: Sequence[Contact]) -> None:
-    """Make the tables say what the inventory says; contacts that left it are kept, unlisted."""
-    connection.execute(update(contacts).values(listed=False))
-    connection.execute(delete(contact_phones))
+    """Make the inventory's contacts say what the file says; those that left it are kept, unlisted.
+
+    Contacts that staff have entered stay as they are. IntegrityError where a number is theirs already.
+    """
+    old = select(contacts.c.id).where(INVENTORY)
+    connection.execute(delete(contact_phones).where(contact_phones.c.contact.in_(old)))
+    connection.execute(update(contacts).where(INVENTORY).values(listed=False))
     for contact in listed:
-        values = {"number": contact.number, "confidential": contact.confidential, "listed": True}
-        added = insert(contacts).values(id=contact.id, **values)
-        connection.execute(added.on_conflict_do_update(index_elements=["id"], set_=values))
+        values = {
+            "number": contact.number,
+            "cls": CONFIDENTIAL.id if contact.confidential and contact.cls == ORDINARY.id else contact.cls,
+            "listed": True,
+        }
+        added = upsert(connection.dialect, contacts).values(id=contact.id, **values)
+        changed = {contacts.c[name]: value for name, value in values.items()}
+        connection.execute(added.on_conflict_do_update(index_elements=["id"], set_=changed, where=INVENTORY))
         for phone in contact.phones:
-            connection.execute(plain_insert(contact_phones).values(contact=contact.id, phone=phone))
+            connection.execute(insert(contact_phones).values(contact=contact.id, phone=phone))
 
 
 def by_number(connection: Connection, number: Number) -> Contact | None:
     """The listed contact with this number."""
-    row = connection.execute(select(contacts).where((contacts.c.number == number) & contacts.c.listed)).one_or_none()
+    row = connection.execute(_query().where((contacts.c.number == number) & contacts.c.listed)).one_or_none()
     return None if row is None else _contact(connection, row)
 
 
 def get(connection: Connection, contact: ContactId) -> Contact | None:
     """A contact that is listed."""
-    row = connection.execute(select(contacts).where((contacts.c.id == contact) & contacts.c.listed)).one_or_none()
+    row = connection.execute(_query().where((contacts.c.id == contact) & contacts.c.listed)).one_or_none()
     return None if row is None else _contact(connection, row)
 
 
 def for_phone(connection: Connection, phone: PhoneId) -> Sequence[Contact]:
     """Every listed contact that this phone may call, by id."""
-    rows = connection.execute(select(contacts).where(contacts.c.listed).order_by(contacts.c.id)).all()
+    rows = connection.execute(_query().where(contacts.c.listed).order_by(contacts.c.id)).all()
     found = [_contact(connection, row) for row in rows]
     return [contact for contact in found if not contact.phones or phone in contact.phones]
+
+
+def _query() -> Any:
+    joined = contacts.outerjoin(contact_classes, contact_classes.c.id == contacts.c.cls)
+    return select(contacts, contact_classes.c.confidential).select_from(joined)
 
 
 def _contact(connection: Connection, row: Row[Any]) -> Contact:
@@ -48,6 +65,9 @@ def _contact(connection: Connection, row: Row[Any]) -> Contact:
     return Contact(
         id=ContactId(row.id),
         number=Number(row.number),
-        confidential=row.confidential,
+        confidential=bool(row.confidential),
         phones=tuple(PhoneId(phone) for phone in connection.scalars(query)),
+        cls=ClassId(row.cls),
+        relation=row.relation,
+        language=row.language,
     )

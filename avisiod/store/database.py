@@ -1,4 +1,4 @@
-"""The SQLite file: how it is opened, checked, brought up to date, and how its failures are told.
+"""The database: how it is opened, checked, brought up to date, and how its failures are told. This is SQLite's.
 
 WAL with synchronous=FULL: a commit is on the disk before a command leaves. NORMAL would survive a crash of the
 program just as well, but could forget the last commits when the power fails, and a code that was spent must stay
@@ -20,9 +20,13 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 
 from avisiod.ports import StoreRefused, StoreUnavailable
+from avisiod.store import schema, schema_books, schema_rules
 
 BUSY_TIMEOUT_MS = 5000
 """So long another program (a backup, Kamailio) may hold the database before we give up."""
+
+SCHEMA = (schema, schema_rules, schema_books)
+"""The modules with tables; to import them is to know all of them."""
 
 _MAGIC = b"SQLite format 3\0"
 _MODE = 0o640
@@ -31,6 +35,9 @@ _MODE = 0o640
 
 class Database:
     """An open, checked and current database. Blocks: only ever used in the store's threads."""
+
+    errors: tuple[type[Exception], ...] = (StatementError, sqlite3.Error)
+    """What `explained` puts into words."""
 
     def __init__(self, path: Path) -> None:
         """Open or create. StoreUnavailable where it is damaged, newer than this program, or not ours."""
@@ -42,14 +49,18 @@ class Database:
             text = f"the database {path} cannot be opened ({error.strerror}): correct store.path or its mode"
             raise StoreUnavailable(text) from None
         inspect(path)
-        self._engine = _engine(path)
-        self._writer = self._engine.execution_options(avisiod_write=True)
+        self._engine: Engine = _engine(path)
+        self._writer: Engine = self._engine.execution_options(avisiod_write=True)
         try:
             with self._writer.begin() as connection:
                 migrate(connection)
         except (DBAPIError, sqlite3.Error) as error:
             self.close()
             raise explained(error, path) from None
+
+    def explained(self, error: Any) -> StoreUnavailable:
+        """The failure in words for who must act."""
+        return explained(error, self.path)
 
     def writing(self) -> Any:
         """Context manager: a connection in a transaction that holds the write lock; commits at its end."""
@@ -62,6 +73,20 @@ class Database:
     def close(self) -> None:
         """Close every connection; SQLite then folds the write-ahead log into the file."""
         self._engine.dispose()
+
+
+def open_database(where: str | Path) -> Database:
+    """Open, check and bring up to date: a PostgreSQL database by its URL, else the SQLite file at this path."""
+    if is_url(where):
+        from avisiod.store.postgresql import PostgresDatabase  # needs libpq, which a box with a file need not have
+
+        return PostgresDatabase(str(where))
+    return Database(Path(where))
+
+
+def is_url(where: str | Path) -> bool:
+    """Whether this names a database of a PostgreSQL server."""
+    return str(where).startswith(("postgresql:", "postgresql+psycopg:"))
 
 
 def _engine(path: Path) -> Engine:
@@ -119,9 +144,14 @@ def inspect(path: Path) -> None:
     if tables and not revisions:
         text = f"{path} is a database of another program; it was left untouched: correct store.path"
         raise StoreUnavailable(text)
+    refuse_newer(str(path), revisions)
+
+
+def refuse_newer(name: str, revisions: set[str]) -> None:
+    """StoreUnavailable where the schema is one that this program does not know."""
     if unknown := revisions - {script.revision for script in _scripts().walk_revisions()}:
         text = (
-            f"{path} was written by a newer avisiod (schema {', '.join(sorted(unknown))}); it was left untouched: "
+            f"{name} was written by a newer avisiod (schema {', '.join(sorted(unknown))}); it was left untouched: "
             "install that version again, or restore the backup made before the upgrade"
         )
         raise StoreUnavailable(text)
@@ -164,6 +194,8 @@ _EXPLANATIONS = {
     "SQLITE_CANTOPEN": "it cannot be opened: correct the mode of file and folder",
     "SQLITE_PERM": "access is denied: correct the mode of file and folder",
 }
+_BELOW_ZERO = "never_below_zero"
+"""The rule of the accounts, as both databases name it when it is broken."""
 
 
 def explained(error: StatementError | sqlite3.Error, path: Path) -> StoreUnavailable:
@@ -171,10 +203,17 @@ def explained(error: StatementError | sqlite3.Error, path: Path) -> StoreUnavail
     original = error.orig if isinstance(error, StatementError) else error
     name = getattr(original, "sqlite_errorname", "")
     if isinstance(error, IntegrityError | sqlite3.IntegrityError) or isinstance(original, ValueError):
-        return StoreRefused(f"the database refused the change: {original}")
+        return refusal(str(original))
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return _damaged(path, str(original))
     for prefix, text in _EXPLANATIONS.items():
         if name.startswith(prefix):
             return StoreUnavailable(f"{path}: {text}; nothing was changed")
     return StoreUnavailable(f"{path}: {name or type(original).__name__}: {original}; nothing was changed")
+
+
+def refusal(text: str) -> StoreRefused:
+    """What the database's own rules refused, in its words; ours where a person at a counter meets them."""
+    if _BELOW_ZERO in text:
+        return StoreRefused("the account does not hold so much; nothing was booked")
+    return StoreRefused(f"the database refused the change: {text}")

@@ -1,4 +1,4 @@
-"""The journal: what happened to each call, in order."""
+"""The journal: what happened to each call, in order. Each entry has its line in the audit trail."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,9 @@ from sqlalchemy import Connection, insert, select
 from avisiod.calls.ids import CallId
 from avisiod.log import redact
 from avisiod.ports import JournalEntry
+from avisiod.store import trail
 from avisiod.store.schema import events
+from avisiod.store.trail_check import EVENT, event_digest
 
 
 def append(connection: Connection, entry: JournalEntry, state: str = "") -> None:
@@ -17,15 +19,26 @@ def append(connection: Connection, entry: JournalEntry, state: str = "") -> None
     Texts in `details` pass the same redaction as log lines: the journal outlives the log.
     """
     details = {name: redact(value) if isinstance(value, str) else value for name, value in entry.details.items()}
-    connection.execute(
-        insert(events).values(
-            call=entry.call,
+    values = {
+        "call": entry.call,
+        "at_utc": entry.at_utc,
+        "at_monotonic": entry.at,
+        "event": entry.event,
+        "state": state,
+        "details": msgspec.json.encode(details).decode(),
+    }
+    (number,) = connection.execute(insert(events).values(values)).inserted_primary_key or (0,)
+    row = connection.execute(select(events).where(events.c.id == number)).one()
+    trail.append(
+        connection,
+        trail.Line(
             at_utc=entry.at_utc,
-            at_monotonic=entry.at,
-            event=entry.event,
-            state=state,
-            details=msgspec.json.encode(details).decode(),
-        )
+            actor=trail.SERVICE,
+            action=entry.event,
+            kind="call",
+            object=entry.call,
+            details={EVENT: number, "digest": event_digest(row)},
+        ),
     )
 
 

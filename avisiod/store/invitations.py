@@ -1,10 +1,10 @@
 """Invitations: the keyed hash of each code, and whether it was used."""
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from avisiod.calls.ids import CallId
 from avisiod.ports import InvitationRecord, InvitationSpent
+from avisiod.store.columns import upsert
 from avisiod.store.schema import invitations
 
 
@@ -17,12 +17,12 @@ def save(connection: Connection, record: InvitationRecord) -> bool:
         "expires_utc": record.expires_utc,
         "spent_utc": record.spent_utc,
     }
-    replace = insert(invitations).values(values)
+    replace = upsert(connection.dialect, invitations).values(values)
     changed = {name: value for name, value in values.items() if name != "call"}
     replace = replace.on_conflict_do_update(
         index_elements=["call"], set_=changed, where=invitations.c.spent_utc.is_(None)
     )
-    return connection.execute(replace).rowcount == 1
+    return connection.execute(replace.returning(invitations.c.call)).one_or_none() is not None
 
 
 def spend(connection: Connection, spent: InvitationSpent) -> bool:

@@ -1,28 +1,43 @@
-"""Phones of the inventory."""
+"""Phones: how the edge and the calls know them."""
 
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects.sqlite import insert
 
-from avisiod.calls.ids import PhoneId
+from avisiod.calls.ids import DetaineeId, PhoneId
 from avisiod.ports import Phone
+from avisiod.store.columns import upsert
 from avisiod.store.schema import phones
 
 
 def sync(connection: Connection, listed: Sequence[Phone], realm: str) -> None:
-    """Make the table say what the inventory says; phones that left it are kept, unlisted."""
-    connection.execute(update(phones).values(listed=False))
+    """Make the inventory's phones say what the file says; those that left it are kept, unlisted.
+
+    What staff have entered stays: phones of their own, and the building, floor and occupant of the file's.
+    """
+    connection.execute(update(phones).where(phones.c.origin == "inventory").values(listed=False))
     for phone in listed:
         values = {"cell": phone.cell, "realm": realm, "ha1": phone.ha1, "language": phone.language, "listed": True}
-        added = insert(phones).values(id=phone.id, **values)
-        connection.execute(added.on_conflict_do_update(index_elements=["id"], set_=values))
+        added = upsert(connection.dialect, phones).values(id=phone.id, **values)
+        ours = phones.c.origin == "inventory"
+        connection.execute(added.on_conflict_do_update(index_elements=["id"], set_=values, where=ours))
 
 
 def get(connection: Connection, phone: PhoneId) -> Phone | None:
     """A phone that is listed."""
     row = connection.execute(select(phones).where((phones.c.id == phone) & phones.c.listed)).one_or_none()
-    return None if row is None else Phone(id=PhoneId(row.id), cell=row.cell, ha1=row.ha1, language=row.language)
+    if row is None:
+        return None
+    return Phone(
+        id=PhoneId(row.id),
+        cell=row.cell,
+        ha1=row.ha1,
+        language=row.language,
+        building=row.building,
+        floor=row.floor,
+        shared=row.shared,
+        occupant=DetaineeId(row.occupant) if row.occupant is not None else None,
+    )
 
 
 def listed(connection: Connection) -> Sequence[PhoneId]:

@@ -2,10 +2,10 @@
 
 import msgspec
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
 
 from avisiod.calls.ids import CallId
 from avisiod.ports import Recording
+from avisiod.store.columns import upsert
 from avisiod.store.schema import recordings
 
 
@@ -14,7 +14,7 @@ def save(connection: Connection, recording: Recording) -> None:
 
     IntegrityError where the call has another one, or is confidential: that line is never recorded.
     """
-    new = insert(recordings).values(msgspec.structs.asdict(recording))
+    new = upsert(connection.dialect, recordings).values(msgspec.structs.asdict(recording))
     connection.execute(new.on_conflict_do_nothing(index_elements=["path"]))
 
 

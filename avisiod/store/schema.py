@@ -1,52 +1,25 @@
-"""The tables. What a table promises beyond its columns (views, triggers) stands in the migrations."""
+"""The tables of calls, phones and contacts. What a table promises beyond its columns stands in the migrations.
 
-import datetime
+Those of the rules (who may call whom, when, at what price) stand in schema_rules.py, ledger and audit in
+schema_books.py.
+"""
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    Dialect,
     Float,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
-    TypeDecorator,
 )
 
-
-class UtcText(TypeDecorator[datetime.datetime]):
-    """A moment as text, `2026-11-23T16:57:31.123456Z`: readable in any tool, and sorted as text is sorted in time."""
-
-    impl = String(27)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime.datetime | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """To text. ValueError on a moment without time zone: nobody could say later which one was meant."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a moment without time zone cannot be kept")
-        return value.astimezone(datetime.UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime.datetime | None:  # noqa: ARG002
-        """From text."""
-        return None if value is None else datetime.datetime.fromisoformat(value)
-
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+from avisiod.store.columns import UtcText, metadata, name_column, version_column
 
 phones = Table(
     "phones",
@@ -57,19 +30,40 @@ phones = Table(
     Column("ha1", String(32), nullable=False),
     Column("language", String(16), nullable=False),
     Column("listed", Boolean, nullable=False),
+    Column("building", String(64), nullable=False, server_default=""),
+    Column("floor", String(64), nullable=False, server_default=""),
+    Column("shared", Boolean, nullable=False, server_default="0"),
+    name_column("occupant"),
+    Column("origin", String(16), nullable=False, server_default="inventory"),
+    version_column(),
+    ForeignKeyConstraint(["occupant"], ["detainees.id"], name="fk_phones_occupant"),
+    CheckConstraint("origin IN ('inventory', 'office')", name="origin"),
 )
-"""Phones of the inventory. One that has left it stays, unlisted: old calls refer to it."""
+"""Phones, by the inventory file or by staff (`origin`). One that has left stays, unlisted: old calls refer to it."""
 
 contacts = Table(
     "contacts",
     metadata,
     Column("id", String(64), primary_key=True),
     Column("number", String(16), nullable=False),
-    Column("confidential", Boolean, nullable=False),
     Column("listed", Boolean, nullable=False),
+    Column("name", Text, nullable=False, server_default=""),
+    Column("relation", Text, nullable=False, server_default=""),
+    Column("language", String(16), nullable=False, server_default=""),
+    Column("class", String(64), key="cls"),  # set in every row: SQLite adds no column that must be and refers
+    Column("origin", String(16), nullable=False, server_default="inventory"),
+    version_column(),
+    ForeignKeyConstraint(["cls"], ["contact_classes.id"], name="fk_contacts_class"),
+    CheckConstraint("origin IN ('inventory', 'office')", name="origin"),
 )
-"""Contacts of the inventory; the only place where a number stands."""
-Index("uq_contacts_number", contacts.c.number, unique=True, sqlite_where=contacts.c.listed)
+"""Contacts, by the inventory file or by staff (`origin`); the only place where a number stands."""
+Index(
+    "uq_contacts_number",
+    contacts.c.number,
+    unique=True,
+    sqlite_where=contacts.c.listed,
+    postgresql_where=contacts.c.listed,
+)
 
 contact_phones = Table(
     "contact_phones",
@@ -94,11 +88,28 @@ calls = Table(
     Column("limit_s", Float, nullable=False),
     Column("end_reason", String(32)),
     Column("charged", Boolean, nullable=False),
+    name_column("detainee"),
+    Column("class", String(64), key="cls"),
+    Column("tariff", String(64)),
+    Column("tariff_unit", String(8)),
+    Column("tariff_price", BigInteger),
+    Column("hold_cents", BigInteger, nullable=False, server_default="0"),
+    Column("charge_cents", BigInteger, nullable=False, server_default="0"),
+    Column("extra", String(64)),
+    ForeignKeyConstraint(["detainee"], ["detainees.id"], name="fk_calls_detainee"),
+    CheckConstraint("hold_cents >= 0", name="hold_cents"),
+    CheckConstraint("charge_cents >= 0", name="charge_cents"),
     CheckConstraint("(state = 'ended') = (ended_utc IS NOT NULL)", name="ended_has_time"),
     CheckConstraint("state != 'ended' OR end_reason IS NOT NULL", name="ended_has_reason"),
     CheckConstraint("connected_s >= 0", name="connected_s"),
 )
-Index("ix_calls_open", calls.c.state, sqlite_where=calls.c.state != "ended")
+Index(
+    "ix_calls_open",
+    calls.c.state,
+    sqlite_where=calls.c.state != "ended",
+    postgresql_where=calls.c.state != "ended",
+)
+Index("ix_calls_detainee", calls.c.detainee, calls.c.connected_utc)
 
 events = Table(
     "events",

@@ -6,19 +6,19 @@ long list delays no call. A read that begins after a write's Deferred has fired 
 
 import datetime
 import logging
-import sqlite3
+import zoneinfo
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import StatementError
 from twisted.internet import defer, threads
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from avisiod.calls.ids import CallId, ContactId, Number, PhoneId
+from avisiod.calls.dossier import Dossier
+from avisiod.calls.ids import CallId, ContactId, DetaineeId, Number, PhoneId
 from avisiod.calls.ledger import Transaction
 from avisiod.calls.reasons import EndReason
 from avisiod.log import FirstThenDebug
@@ -31,12 +31,24 @@ from avisiod.ports import (
     JournalEntry,
     Kept,
     Phone,
+    PinRecord,
     Recording,
     StoreRefused,
     StoreUnavailable,
 )
-from avisiod.store import acceptances, calls, contacts, events, invitations, phones, recordings
-from avisiod.store.database import Database, explained
+from avisiod.store import (
+    acceptances,
+    books,
+    calls,
+    contacts,
+    dossiers,
+    events,
+    invitations,
+    phones,
+    pins,
+    recordings,
+)
+from avisiod.store.database import Database, open_database
 
 T = TypeVar("T")
 Deferred = defer.Deferred
@@ -47,9 +59,20 @@ _log = logging.getLogger(__name__)
 class Store:
     """What is kept. Every Deferred fails with StoreUnavailable or StoreRefused; nothing was changed then."""
 
-    def __init__(self, path: str | Path, reactor: IReactorFromThreads, realm: str = "avisio") -> None:
-        """`realm`: of the phones' digest, to which the HA1 values belong."""
-        self._path = Path(path)
+    def __init__(
+        self,
+        where: str | Path,
+        reactor: IReactorFromThreads,
+        realm: str = "avisio",
+        time_zone: str = "Europe/Paris",
+    ) -> None:
+        """`where`: the path of an SQLite file, or the URL of a PostgreSQL database.
+
+        `realm`: of the phones' digest, to which the HA1 values belong. `time_zone`: the site's (IANA), to whose
+        calendar hours and quotas belong.
+        """
+        self._where = where
+        self._zone = zoneinfo.ZoneInfo(time_zone)
         self._realm = realm
         self._reactor = reactor
         self._writer = ThreadPool(minthreads=1, maxthreads=1, name="store-writer")
@@ -69,7 +92,7 @@ class Store:
             self._stop()
             return failure
 
-        return threads.deferToThreadPool(self._reactor, self._writer, Database, self._path).addCallbacks(
+        return threads.deferToThreadPool(self._reactor, self._writer, open_database, self._where).addCallbacks(
             opened, failed
         )
 
@@ -91,14 +114,17 @@ class Store:
     def save_call(self, record: CallRecord, entry: JournalEntry, *with_it: Kept) -> Deferred[None]:
         """Save a call's state, the event that led to it, and what belongs to both, in one transaction.
 
+        What the record holds of the detainee's money is set aside with the first save that names it, and settled
+        with the end: `charge_cents` is worked out here, whatever the record says. Each is booked once.
+
         StoreRefused where an InvitationSpent among `with_it` was spent before: then nothing of all this is saved.
         """
 
         def save(connection: Connection) -> None:
-            calls.save(connection, record)
+            calls.save(connection, record, entry.at_utc)
             events.append(connection, entry, record.state)
             for thing in with_it:
-                _keep(connection, thing)
+                _keep(connection, thing, entry.at_utc, record.id, record.detainee)
 
         return self._write(save)
 
@@ -108,7 +134,7 @@ class Store:
 
     def save_invitation(self, record: InvitationRecord) -> Deferred[None]:
         """Keep an invitation, or what changed of it. StoreRefused once it is spent."""
-        return self._write(lambda connection: _keep(connection, record))
+        return self._write(lambda connection: _keep(connection, record, record.issued_utc, record.call))
 
     def spend_invitation(self, call: CallId, at_utc: datetime.datetime) -> Deferred[bool]:
         """Use the call's code up. False where it was used before or never issued."""
@@ -145,7 +171,23 @@ class Store:
 
         return self._write(sync)
 
+    def pin_tried(
+        self, phone: PhoneId, detainee: DetaineeId | None, at_utc: datetime.datetime, *, right: bool
+    ) -> Deferred[None]:
+        """Count a try on the phone and by the detainee; a right one forgives the wrong ones before it."""
+        return self._write(lambda connection: pins.tried(connection, phone, detainee, at_utc, right=right))
+
     # Reading.
+
+    def facts(
+        self, phone: PhoneId, detainee: DetaineeId | None, number: Number | None, at_utc: datetime.datetime
+    ) -> Deferred[Dossier]:
+        """All that is kept about this call, read in one transaction."""
+        return self._read(lambda connection: dossiers.facts(connection, phone, detainee, number, at_utc, self._zone))
+
+    def pin_record(self, phone: PhoneId, identifier: str) -> Deferred[PinRecord]:
+        """What is known of who typed this identifier."""
+        return self._read(lambda connection: pins.record(connection, phone, identifier))
 
     def phone(self, phone: PhoneId) -> Deferred[Phone | None]:
         """A phone of the inventory."""
@@ -215,8 +257,8 @@ class Store:
             try:
                 with database.writing() as connection:
                     return work(connection)
-            except (StatementError, sqlite3.Error) as error:
-                raise explained(error, self._path) from None
+            except database.errors as error:
+                raise database.explained(error) from None
 
         done = threads.deferToThreadPool(self._reactor, self._writer, transaction)
         return done.addCallbacks(self._worked, self._failed)
@@ -230,8 +272,8 @@ class Store:
             try:
                 with database.reading() as connection:
                     return work(connection)
-            except (StatementError, sqlite3.Error) as error:
-                raise explained(error, self._path) from None
+            except database.errors as error:
+                raise database.explained(error) from None
 
         return threads.deferToThreadPool(self._reactor, self._reader, transaction)
 
@@ -250,7 +292,13 @@ class Store:
         return self._database is not None and not self._trouble.failing
 
 
-def _keep(connection: Connection, thing: Kept) -> None:
+def _keep(
+    connection: Connection,
+    thing: Kept,
+    at_utc: datetime.datetime,
+    call: CallId,
+    detainee: DetaineeId | None = None,
+) -> None:
     match thing:
         case InvitationRecord():
             if not invitations.save(connection, thing):
@@ -263,4 +311,4 @@ def _keep(connection: Connection, thing: Kept) -> None:
         case Recording():
             recordings.save(connection, thing)
         case Transaction():
-            raise StoreRefused("no ledger is kept yet: nothing was booked")
+            books.book(connection, thing, books.Booking(at_utc=at_utc, detainee=detainee, call=call))

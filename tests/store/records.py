@@ -3,6 +3,7 @@
 import datetime
 
 from avisiod.calls.ids import CallId, ContactId, Number, PhoneId
+from avisiod.calls.people import CONFIDENTIAL
 from avisiod.calls.reasons import EndReason
 from avisiod.ports import CallRecord, Contact, InvitationRecord, JournalEntry, Phone, Recording
 
@@ -12,7 +13,7 @@ OTHER = CallId("nfrggzdfmztwq2lkmnsgk3tu")
 PHONE = Phone(id=PhoneId("cell-101"), cell="A 101", ha1="0" * 32)
 SECOND = Phone(id=PhoneId("cell-102"), cell="A 102", ha1="1" * 32, language="en")
 CONTACT = Contact(id=ContactId("c-0001"), number=Number("+33639980001"), phones=(PHONE.id,))
-LAWYER = Contact(id=ContactId("c-0002"), number=Number("+33639980002"), confidential=True)
+LAWYER = Contact(id=ContactId("c-0002"), number=Number("+33639980002"), confidential=True, cls=CONFIDENTIAL.id)
 
 
 def after(seconds: float) -> datetime.datetime:

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from avisiod.store.schema import metadata
+from avisiod.store.columns import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

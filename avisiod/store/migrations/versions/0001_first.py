@@ -3,41 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-RULES = (
-    # What Kamailio's auth_db reads; the realm stands for the domain, HA1B is not used.
-    """
-    CREATE VIEW subscriber AS
-    SELECT rowid AS id, id AS username, realm AS domain, '' AS password, ha1, '' AS ha1b FROM phones WHERE listed
-    """,
-    """
-    CREATE TRIGGER calls_end_is_final BEFORE UPDATE ON calls
-    WHEN OLD.state = 'ended' AND (
-        NEW.state IS NOT OLD.state OR NEW.end_reason IS NOT OLD.end_reason OR NEW.ended_utc IS NOT OLD.ended_utc
-        OR NEW.connected_s IS NOT OLD.connected_s OR NEW.charged IS NOT OLD.charged
-    )
-    BEGIN SELECT RAISE(ABORT, 'a call that has ended does not change'); END
-    """,
-    """
-    CREATE TRIGGER calls_confidential_stays BEFORE UPDATE OF confidential ON calls
-    WHEN (OLD.confidential AND NOT NEW.confidential)
-        OR (NEW.confidential AND EXISTS (SELECT 1 FROM recordings WHERE recordings.call = NEW.id))
-    BEGIN SELECT RAISE(ABORT, 'a confidential line stays so and has no recording'); END
-    """,
-    """
-    CREATE TRIGGER recordings_never_confidential BEFORE INSERT ON recordings
-    WHEN (SELECT confidential FROM calls WHERE calls.id = NEW.call)
-    BEGIN SELECT RAISE(ABORT, 'a confidential line is never recorded'); END
-    """,
-    """
-    CREATE TRIGGER events_stay BEFORE UPDATE ON events
-    BEGIN SELECT RAISE(ABORT, 'the journal is never rewritten'); END
-    """,
-    """
-    CREATE TRIGGER acceptances_stay BEFORE UPDATE ON acceptances
-    BEGIN SELECT RAISE(ABORT, 'an acceptance is never rewritten'); END
-    """,
-)
-"""Promises of the database itself, whatever program writes to it."""
+from avisiod.store.migrations.triggers import postgresql, refuse
 
 revision = "0001"
 down_revision = None
@@ -50,8 +16,43 @@ def upgrade() -> None:
     _inventory()
     _calls()
     _of_each_call()
-    for rule in RULES:
-        op.execute(rule)
+    _rules()
+
+
+def _rules() -> None:
+    """Promises of the database itself, whatever program writes to it."""
+    # What Kamailio's auth_db reads; the realm stands for the domain, HA1B is not used.
+    number = "row_number() OVER (ORDER BY id)" if postgresql() else "rowid"
+    op.execute(
+        f"CREATE VIEW subscriber AS SELECT {number} AS id, id AS username, realm AS domain, '' AS password, ha1, "
+        "'' AS ha1b FROM phones WHERE listed"
+    )
+    same = ("state", "end_reason", "ended_utc", "connected_s", "charged")
+    changed = " OR ".join(f"NEW.{name} IS DISTINCT FROM OLD.{name}" for name in same)
+    refuse(
+        "calls_end_is_final",
+        "BEFORE UPDATE",
+        "calls",
+        f"OLD.state = 'ended' AND ({changed})",
+        "a call that has ended does not change",
+    )
+    refuse(
+        "calls_confidential_stays",
+        "BEFORE UPDATE OF confidential",
+        "calls",
+        "(OLD.confidential AND NOT NEW.confidential)"
+        " OR (NEW.confidential AND EXISTS (SELECT 1 FROM recordings WHERE recordings.call = NEW.id))",
+        "a confidential line stays so and has no recording",
+    )
+    refuse(
+        "recordings_never_confidential",
+        "BEFORE INSERT",
+        "recordings",
+        "(SELECT confidential FROM calls WHERE calls.id = NEW.call)",
+        "a confidential line is never recorded",
+    )
+    refuse("events_stay", "BEFORE UPDATE", "events", "TRUE", "the journal is never rewritten")
+    refuse("acceptances_stay", "BEFORE UPDATE", "acceptances", "TRUE", "an acceptance is never rewritten")
 
 
 def _inventory() -> None:
@@ -63,7 +64,10 @@ def _inventory() -> None:
         sa.Column("listed", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_contacts")),
     )
-    op.create_index("uq_contacts_number", "contacts", ["number"], unique=True, sqlite_where=sa.text("listed"))
+    listed = sa.text("listed")
+    op.create_index(
+        "uq_contacts_number", "contacts", ["number"], unique=True, sqlite_where=listed, postgresql_where=listed
+    )
 
     op.create_table(
         "phones",
@@ -109,7 +113,8 @@ def _calls() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_calls")),
     )
     op.create_index("ix_calls_created_utc", "calls", ["created_utc"], unique=False)
-    op.create_index("ix_calls_open", "calls", ["state"], unique=False, sqlite_where=sa.text("state != 'ended'"))
+    still_open = sa.text("state != 'ended'")
+    op.create_index("ix_calls_open", "calls", ["state"], sqlite_where=still_open, postgresql_where=still_open)
 
 
 def _of_each_call() -> None:
