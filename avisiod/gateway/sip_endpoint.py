@@ -210,7 +210,13 @@ class SipEndpoint:
         until = time.monotonic() + FAREWELL_S
         while time.monotonic() < until:
             endpoint.libHandleEvents(POLL_MS)
-        # A call or account that outlived the library would fail an assertion.
+        # A call or account that outlived the library would fail an assertion: an order that waits may hold one, too.
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._postponed.append(self._orders.get_nowait())
+        late, self._postponed = self._postponed, []
+        while late:
+            self._in_reactor(late.pop().done.errback, wire.NoSuchCall("the worker ends"))
         self._calls.clear()
         self._gone.clear()
         account.shutdown()

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.gateway.sip_scene import (
 )
 from tests.peers.baresip import BaresipPhone
 from tests.peers.kamailio import Kamailio
+from tests.peers.ports import free_port
 from tests.peers.sip_client import SipClient
 from tests.peers.sip_message import Request
 from tests.peers.sip_worker import Refused, Worker
@@ -26,6 +28,8 @@ from tests.peers.waiting import NotSeen, wait_until
 
 pytestmark = pytest.mark.peer
 
+ASKED_IN_VAIN_S = 5.0
+"""The edge asks every second and waits two for an answer."""
 _HEAD = b"INVITE sip:1@avisio SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\n"
 """How messages of RFC 4475 begin here."""
 
@@ -287,6 +291,48 @@ def test_calls_are_hung_up_when_control_is_gone(folder: Path) -> None:
         worker.close_control()
         client.received.wait(lambda m: isinstance(m, Request) and m.method == "BYE", 5, "BYE")
         assert worker.process.wait() == 0
+
+
+def test_an_invite_that_comes_while_a_worker_ends_does_not_bring_it_down(folder: Path) -> None:
+    with (
+        Worker(folder) as worker,
+        Kamailio(folder / "late", [worker.address], phones=PHONES) as edge,
+        SipClient(edge.edge) as client,
+    ):
+        client.register()
+        client.new_dialogue()
+        connect(client, worker)
+        worker.close_control()
+        client.received.wait(lambda m: isinstance(m, Request) and m.method == "BYE", 5, "BYE")
+        # From here on it ends within half a second, and takes in what comes meanwhile.
+        client.new_dialogue()
+        client.credentials = ""
+        late = client.request("INVITE", NUMBER, OFFER, X_Avisio_Phone="cell2").encode()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as past_the_edge:
+            past_the_edge.sendto(late, worker.address)
+        assert worker.process.wait() == 0
+        assert "Assertion" not in "".join(worker.process.lines.items())
+
+
+def test_a_worker_that_was_away_for_long_gets_calls_again(folder: Path) -> None:
+    """Longer than the edge's question whether it is back waits for an answer."""
+    port = free_port()
+    with (
+        Kamailio(folder / "away", [("127.0.0.1", port)], phones=PHONES) as edge,
+        SipClient(edge.edge) as client,
+    ):
+        client.register()
+        client.new_dialogue()
+        assert client.authenticated("INVITE", NUMBER, OFFER).status == 503
+        until = time.monotonic() + ASKED_IN_VAIN_S
+        wait_until(lambda: time.monotonic() > until, 2 * ASKED_IN_VAIN_S, "the edge asked in vain")
+        with Worker(folder, port=port) as worker, Answering(worker):
+
+            def served() -> bool:
+                client.new_dialogue()
+                return client.authenticated("INVITE", NUMBER, OFFER).status == 200
+
+            wait_until(served, 15, "calls reach the worker", 0.5)
 
 
 def test_a_port_that_is_taken_is_said_to_control(folder: Path, worker: Worker) -> None:

@@ -48,9 +48,10 @@ class Worker:
         edge: tuple[str, ...] = ("127.0.0.1",),
         session_expires_s: int = 1800,
         dialogues: int = 4,
+        port: int = 0,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        self.port = free_port()
+        self.port = port or free_port()
         self.media_port = free_port()
         self.told: Feed[Told] = Feed("sip worker")
         self.on_invite: Callable[[str], None] = lambda _call: None
