@@ -97,6 +97,8 @@ class Media(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A browser without RTP, RTCP and ICE consent for this long is interrupted."""
     behind_nat: bool = False
     """Phones stand behind NAT: lock to the first valid source instead of the address in their SDP."""
+    worker_memory_mib: Annotated[int, Meta(ge=0)] = 2048
+    """A SIP or media worker with more MiB of memory gets no new call and is replaced after its last; 0: no limit."""
     prompts_folder: str = ""
     """The site's own WAV files, LANGUAGE/NAME.wav; they replace ours one by one."""
 

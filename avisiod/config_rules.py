@@ -19,6 +19,8 @@ PHONE_PORTS_PER_CALL = 4
 """RTP and RTCP of sound and picture."""
 OUTSIDE_PORTS_PER_CALL = 1
 """Everything is bundled (RFC 8843) and multiplexed (RFC 5761)."""
+LEAST_MEMORY_MIB = 256
+"""A media worker with its libraries and prompts has half of that before its first call."""
 LANGUAGES = ("fr", "en")
 """Languages that ship with prompts and pages."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -35,7 +37,7 @@ class Finding:
 
 def consistent(config: Config) -> Iterator[Finding]:
     """Find contradictions inside the settings; touches nothing outside of them."""
-    for rule in (_site, _calls, _addresses, _ports, _ice, _portal, _store, _log, _absolute):
+    for rule in (_site, _calls, _addresses, _ports, _memory, _ice, _portal, _store, _log, _absolute):
         yield from rule(config)
 
 
@@ -129,6 +131,13 @@ def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(address)
     except ValueError:
         return None
+
+
+def _memory(config: Config) -> Iterator[Finding]:
+    limit = config.media.worker_memory_mib
+    if 0 < limit < LEAST_MEMORY_MIB:
+        reason = f"{limit} MiB is less than a worker needs, which would be replaced again and again"
+        yield Finding(("media.worker_memory_mib",), reason, f"give it {LEAST_MEMORY_MIB} or more, or 0 for no limit")
 
 
 def _ports(config: Config) -> Iterator[Finding]:

@@ -217,6 +217,8 @@ class Daemon:
 
     async def _look_around(self) -> None:
         self._free_bytes = await deferToThread(free_bytes, self.config.recordings.folder)
+        for pool in (self.sip, self.media):
+            pool.mind_memory(self.config.media.worker_memory_mib * 2**20)
         if not self.store.healthy:
             await self.store.probe()
         if self.store.healthy:

@@ -324,6 +324,9 @@ class _World:
         self._restarts = Counter(
             "avisiod_worker_restarts", "Workers that ended unasked.", ["kind"], registry=registry
         )
+        self._replaced = Counter(
+            "avisiod_workers_replaced", "Workers replaced because they grew too large.", ["kind"], registry=registry
+        )
         self._refused = Counter(
             "avisiod_refused",
             "Turned away: at the portal for want of place (connection, page) or of another site (origin), at a SIP "
@@ -340,6 +343,7 @@ class _World:
         for kind in WORKER_KINDS:
             self._up.labels(kind)
             self._restarts.labels(kind)
+            self._replaced.labels(kind)
 
     def disk_free(self, free_bytes: int) -> None:
         """Free space where recordings are written."""
@@ -380,6 +384,12 @@ class _World:
         if kind not in WORKER_KINDS:
             raise ValueError(f"{kind!r} is not a kind of worker")
         self._restarts.labels(kind).inc()
+
+    def worker_replaced(self, kind: str) -> None:
+        """A worker grew too large and was replaced. ValueError on a kind that is not of WORKER_KINDS."""
+        if kind not in WORKER_KINDS:
+            raise ValueError(f"{kind!r} is not a kind of worker")
+        self._replaced.labels(kind).inc()
 
 
 LOOP_LOOK_S = 0.5

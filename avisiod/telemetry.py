@@ -25,6 +25,7 @@ class Telemetry:
         self._stop_watching: Callable[[], None] = lambda: None
         self._modem = ModemState()
         self._restarts: dict[str, int] = {}
+        self._replaced: dict[str, int] = {}
         self._listening: Any = None
         self.problems: list[str] = []
         """What /health tells: sentences for the technician; empty when all is well."""
@@ -102,6 +103,10 @@ class Telemetry:
             for _ in range(restarts - self._restarts.get(kind, 0)):
                 world.worker_restarted(kind)
             self._restarts[kind] = restarts
+            replaced = sum(worker.replaced for worker in of_kind)
+            for _ in range(replaced - self._replaced.get(kind, 0)):
+                world.worker_replaced(kind)
+            self._replaced[kind] = replaced
             if not all(worker.up for worker in of_kind):
                 problems.append(f"a {kind} worker is down; it is started again by itself, the journal says why")
         world.workers_up(up)

@@ -120,6 +120,13 @@ media:
             "line 2: media.phone_ports: first port 30001 is odd, RTP takes even ones: begin at 30002",
         ),
         (
+            "media:\n  worker_memory_mib: 64",
+            (
+                "line 2: media.worker_memory_mib: 64 MiB is less than a worker needs, which would be replaced again "
+                "and again: give it 256 or more, or 0 for no limit"
+            ),
+        ),
+        (
             "media:\n  phone_ports: [30000, 30039]",
             (
                 "line 2: media.phone_ports: 40 ports are too few for 20 calls of 4: "

@@ -87,8 +87,7 @@ class MediaGateway(WorkerPool):
         up = [n for n, worker in enumerate(self.workers) if worker.up]
         if not up:
             raise wire.WorkerError("no media worker runs")
-        on = list(self._worker_of.values())
-        self._worker_of[call] = min(up, key=on.count)
+        self._worker_of[call] = min(up, key=lambda n: (self.workers[n].retiring, self.holds(n)))
         try:
             answer = await self._ask(call, wire.OpenCall, offer=offer, confidential=confidential, language=language)
         except wire.WorkerError:
@@ -151,6 +150,10 @@ class MediaGateway(WorkerPool):
         if worker is None:
             raise wire.NoSuchCall("the call is on no worker")
         return self.workers[worker].call(command, call=call, **arguments)
+
+    def holds(self, n: int) -> int:
+        """See WorkerPool."""
+        return list(self._worker_of.values()).count(n)
 
     def _down(self, n: int) -> None:
         calls = [call for call, worker in self._worker_of.items() if worker == n]

@@ -1,14 +1,17 @@
 """Workers as children of control: spawned, spoken to over an inherited socket, watched, restarted.
 
 A worker that ends or does not answer Ping is killed and started again; the first failure is a WARNING, the next ones
-of the same row DEBUG. What it held is lost: the owner is told through `on_down` and decides what that means.
+of the same row DEBUG. What it held is lost: the owner is told through `on_down` and decides what that means. One that
+somebody stopped (SIGSTOP) is made to go on, which costs its calls nothing.
 """
 
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import interfaces, protocol
@@ -21,9 +24,13 @@ from avisiod.gateway import wire
 
 logger = logging.getLogger(__name__)
 
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 PING_EVERY_S = 1.0
 PING_WITHIN_S = 3.0
 """A worker that takes longer than this to answer hangs."""
+LOOK_EVERY_S = 0.25
+STOPPED_LOOKS = 4
+"""A worker that is found stopped so many times in a row does not stay continued: it is killed."""
 CONFIGURED_WITHIN_S = 30.0
 """Loading its libraries on a busy box included."""
 RESTART_FIRST_S = 0.05
@@ -62,6 +69,10 @@ class Worker:
         self.restarts = 0
         self.refused = 0
         """What the worker, and those before it, turned away: wire.Ping."""
+        self.retiring = False
+        """It grew too large: it gets nothing new, and is replaced once it holds nothing."""
+        self.replaced = 0
+        """How often that was done."""
         self.pid: int | None = None
         self._reactor = reactor
         self._clock = clock
@@ -80,6 +91,9 @@ class Worker:
         self._stopping: Deferred[None] | None = None
         self._pinged_at: float | None = None
         self._ping_due = 0.0
+        self._renewing = False
+        self._looking: Timer | None = None
+        self._stopped_looks = 0
 
     def start(self) -> None:
         """Spawn it. OSError where the system has no process or descriptor left: tried again after the backoff."""
@@ -103,6 +117,8 @@ class Worker:
         finally:
             ours.close()
             theirs.close()
+        self._stopped_looks = 0
+        self._looking = self._clock.call_at(self._started_at + LOOK_EVERY_S, self._look)
         too_late = self._started_at + CONFIGURED_WITHIN_S
         self._timer = self._clock.call_at(too_late, lambda: self.kill("it did not take its settings in time"))
         configured = self.call(wire.Configure, settings=self._settings)
@@ -126,6 +142,20 @@ class Worker:
         if self._process is not None and self.pid is not None:
             logger.warning("%s (pid %s) is killed: %s", self.name, self.pid, why)
             self._signal("KILL")
+
+    def resident_bytes(self) -> int:
+        """Memory that it has now; 0 while it does not run."""
+        try:
+            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * PAGE_BYTES
+        except (OSError, ValueError, IndexError):
+            return 0
+
+    def replace(self) -> None:
+        """Order it to end, for another to be started in its place; `on_down` follows. Harmless when told already."""
+        if not self._renewing:
+            self.replaced += 1
+            self._renewing = True
+            self._signal(wire.STOP_SIGNAL)
 
     def stop(self) -> Deferred[None]:
         """Order it to end and wait for that; no restart. The caller bounds the time and uses `kill`."""
@@ -185,17 +215,40 @@ class Worker:
         self._pinged_at = None
         self.refused += answer.get("refused") or 0
 
+    def _look(self) -> None:
+        """Whether somebody stopped it: until Ping tells, its calls would stand still for seconds, then be lost."""
+        if self.pid is None:
+            return
+        self._looking = self._clock.call_at(self._clock.now() + LOOK_EVERY_S, self._look)
+        if not _is_stopped(self.pid):
+            self._stopped_looks = 0
+            return
+        self._stopped_looks += 1
+        if self._stopped_looks >= STOPPED_LOOKS:
+            self.kill("it is stopped, and does not stay continued")
+            return
+        if self._stopped_looks == 1:
+            logger.warning("%s (pid %s) was stopped by somebody; it is made to go on", self.name, self.pid)
+        self._signal(signal.SIGCONT)
+
     def _ended(self, reason: Failure) -> None:
         was_up, self.up = self.up, False
+        renewing, self._renewing = self._renewing, False
+        self.retiring = False
         self._process = self._link = self.pid = None
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._looking):
+            if timer is not None:
+                timer.cancel()
         if was_up:
             self._on_down()
         if self._stopping is not None:
             self._stopping.callback(None)
             return
         now = self._clock.now()
+        if renewing:
+            logger.info("%s has ended as it should; another is started", self.name)
+            self._timer = self._clock.call_at(now + RESTART_FIRST_S, self._start_again)
+            return
         if self.restarts + 1 >= TRIES:
             self._give_up(WorkerLost(f"{self.name} ended {TRIES} times before it ran: {reason.getErrorMessage()}"))
         self._failures = 1 if now - self._started_at > STABLE_S else self._failures + 1
@@ -216,6 +269,14 @@ class Worker:
         if failure.check(wire.WorkerError):
             return failure
         return Failure(WorkerLost(f"{self.name}: {type(failure.value).__name__}"))
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether it is stopped by a signal (SIGSTOP, a terminal); a debugger's stop is another state."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:
+        return False
 
 
 class _Child(protocol.ProcessProtocol):

@@ -14,6 +14,13 @@ from avisiod.gateway.supervisor import Worker
 
 logger = logging.getLogger(__name__)
 
+TOO_MUCH = 2
+"""So many times its limit of memory a worker is not let grow to, whatever calls it has."""
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"
+
 
 def heard(tell: Callable[[], None]) -> bool:
     """Tell a listener of a worker's event; False, and logged, where it fails.
@@ -55,6 +62,34 @@ class WorkerPool:
             )
             for n, of_one in enumerate(settings)
         ]
+
+    def holds(self, n: int) -> int:
+        """How many calls worker `n` has."""
+        raise NotImplementedError
+
+    def mind_memory(self, limit_bytes: int) -> None:
+        """To be called every few seconds: replace workers that have more memory than that, 0 for any.
+
+        Such a worker gets nothing new and ends once its last call has; one that grows on to TOO_MUCH times the limit
+        is killed with the calls that it has, before the machine's memory is used up and others are killed for it.
+        """
+        for n, worker in enumerate(self.workers):
+            has = worker.resident_bytes() if limit_bytes and worker.up else 0
+            if has > TOO_MUCH * limit_bytes:
+                worker.kill(f"it has {_mib(has)} of memory, and {_mib(limit_bytes)} is the limit (worker_memory_mib)")
+            elif has > limit_bytes and not worker.retiring:
+                worker.retiring = True
+                logger.warning(
+                    "%s (pid %s) has %s of memory, and %s is the limit (worker_memory_mib): it gets no new call and "
+                    "is replaced once it has none; calls that it has now: %d",
+                    worker.name,
+                    worker.pid,
+                    _mib(has),
+                    _mib(limit_bytes),
+                    self.holds(n),
+                )
+            if worker.retiring and not self.holds(n):
+                worker.replace()
 
     @property
     def ready(self) -> bool:

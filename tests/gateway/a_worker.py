@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 
 from twisted.internet import asyncioreactor
 
@@ -21,7 +22,7 @@ class Link(amp.AMP):
     @wire.Configure.responder
     def configure(self, settings: bytes) -> dict[str, object]:
         if settings == b"hang":
-            os.kill(os.getpid(), signal.SIGSTOP)
+            threading.Event().wait()
         if settings == b"refuse":
             raise wire.WorkerError("settings refused")
         return {}
@@ -35,6 +36,8 @@ class Link(amp.AMP):
         if reason == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         if reason == "hang":
+            threading.Event().wait()
+        if reason == "stop":
             os.kill(os.getpid(), signal.SIGSTOP)
         raise wire.NoSuchCall(f"{sip_call} is unknown")
 

@@ -1,6 +1,7 @@
 """Workers are spawned, spoken to, and started again when they die or hang; failures tell what happened."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -50,7 +51,6 @@ async def watched() -> AsyncIterator[Watched]:
     watched.worker.start()
     await watched.ups[0]
     yield watched
-    watched.worker._signal("CONT")
     await watched.worker.stop()
 
 
@@ -76,6 +76,29 @@ async def test_a_worker_that_dies_is_started_again_and_its_owner_told(watched: W
 async def test_a_worker_that_hangs_is_killed_and_started_again(watched: Watched) -> None:
     with pytest.raises(WorkerLost):
         await watched.worker.call(wire.HangUp, sip_call="abc", status=200, reason="hang")
+    await watched.ups[1]
+    assert watched.downs == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_worker_that_somebody_stops_goes_on_and_loses_nothing(watched: Watched) -> None:
+    pid = watched.worker.pid
+    with pytest.raises(wire.NoSuchCall):  # it stops itself before it answers
+        await watched.worker.call(wire.HangUp, sip_call="abc", status=200, reason="stop").addTimeout(30, reactor)
+    assert (watched.worker.pid, watched.downs) == (pid, 0)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_worker_that_stays_stopped_is_killed_and_started_again(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signal_it = watched.worker._signal
+    monkeypatch.setattr(
+        watched.worker, "_signal", lambda which: None if which == signal.SIGCONT else signal_it(which)
+    )
+    monkeypatch.setattr(supervisor, "PING_WITHIN_S", 1000.0)
+    with pytest.raises(WorkerLost):
+        await watched.worker.call(wire.HangUp, sip_call="abc", status=200, reason="stop")
     await watched.ups[1]
     assert watched.downs == 1
 
