@@ -6,11 +6,12 @@
 # make install puts avisiod onto this server, as root
 # make install-test  tries that on a fresh Debian in a folder, with calls, as root; three minutes
 # make bench-load  loads a media worker and other gateways in turn: docs/benchmarks-load.md, a quarter of an hour
+# make soak  two hours of calls with a fault every minute (MINUTES=120), as root
 # make screens photographs every screen of the relatives' portal into build/screens
 export PYTHONPATH := $(CURDIR)
 PYTHON = .venv/bin/python
 
-.PHONY: install install-test setup demo test check lint fuzz bench bench-load lock media prompts
+.PHONY: install install-test setup demo test check lint fuzz bench bench-load soak lock media prompts
 
 setup:
 	@scripts/setup
@@ -49,6 +50,9 @@ lock:
 bench-load:
 	@scripts/setup scripts/debian-packages-bench
 	$(PYTHON) -m tests.bench.load
+
+soak: setup
+	@$(PYTHON) -m tests.soak --minutes $(or $(MINUTES),120)
 
 screens: setup
 	$(PYTHON) -m tests.web.screens

@@ -4,31 +4,21 @@ The media is a NumberedPhone's; here it is carried between its plain RTP and the
 """
 
 import asyncio
-import json
-import ssl
+import functools
 import threading
 import time
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import pytest
-from autobahn.asyncio.websocket import WebSocketClientFactory, WebSocketClientProtocol
 
 from tests.bench.numbered import NumberedPhone
 from tests.gateway.webrtc_peer import Page, sdp_offer, transport_of
-from tests.peers.rtp_phone import VIDEO_PT
+from tests.peers.rtp_phone import VIDEO_PT, RtpPhone
 from tests.peers.waiting import Feed
+from tests.peers.web_socket import WebSocket
 
 PAGE_VIDEO_PT = 102
 STEP_TIMEOUT_S = 15.0
-
-
-class _Socket(WebSocketClientProtocol):
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803 - autobahn's names
-        self.factory.heard.add((time.monotonic(), json.loads(payload)))
-
-    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:  # noqa: N802, N803
-        self.factory.heard.close(f"the portal closed: {code} {reason}")
 
 
 class _Carrier(asyncio.DatagramProtocol):
@@ -47,8 +37,9 @@ class _Carrier(asyncio.DatagramProtocol):
 class ExactRelative:
     """`join` blocks until media may flow; methods are for any thread but its own."""
 
-    def __init__(self, portal_url: str) -> None:
-        self.media = NumberedPhone()
+    def __init__(self, portal_url: str, media: RtpPhone | None = None) -> None:
+        """`media` is a NumberedPhone unless the caller wants another."""
+        self.media: Any = media or NumberedPhone()
         self.heard: Feed[tuple[float, dict[str, Any]]] = Feed("the portal")
         """Messages of the portal, each with its moment on the monotonic clock."""
         self.joined_at = 0.0
@@ -58,20 +49,24 @@ class ExactRelative:
         self._thread = threading.Thread(target=self._loop.run_forever, name="relative", daemon=True)
         self._patch = pytest.MonkeyPatch()
         self._page: Page | None = None
-        self._socket: _Socket | None = None
+        self._socket: WebSocket | None = None
         self._inward: dict[bool, tuple[asyncio.DatagramTransport, tuple[str, int]]] = {}
         self._sending: set[asyncio.Task[None]] = set()
+        self._carriers: list[asyncio.DatagramTransport] = []
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._run(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self.media.close()
-        self._patch.undo()
+        try:
+            self._run(self._close())
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+            self.media.close()
+            self._patch.undo()
 
     def _run(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(STEP_TIMEOUT_S)
@@ -101,18 +96,15 @@ class ExactRelative:
 
     def _say(self, **message: Any) -> None:
         assert self._socket is not None
-        self._loop.call_soon_threadsafe(self._socket.sendMessage, json.dumps(message).encode())
+        self._loop.call_soon_threadsafe(functools.partial(self._socket.say, **message))
 
     async def _connect(self) -> None:
-        where = urlsplit(self._url)
-        factory = WebSocketClientFactory(f"wss://{where.netloc}/ws", origin=self._url, protocols=["avisio.v1"])
-        factory.protocol = _Socket
-        factory.heard = self.heard
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        _, self._socket = await self._loop.create_connection(
-            factory, "127.0.0.1", where.port, ssl=context, server_hostname=where.hostname
+        heard = self.heard
+        self._socket = WebSocket(
+            lambda message: heard.add((time.monotonic(), message)),
+            lambda why: heard.close(f"the portal closed: {why}"),
         )
+        await self._socket.open(self._url, "/ws", "avisio.v1")
 
     async def _new_page(self) -> Page:
         page = self._page = Page(self._patch)
@@ -139,12 +131,13 @@ class ExactRelative:
             )
             port = rtp.get_extra_info("sockname")[1]
             try:
-                await self._loop.create_datagram_endpoint(
+                rtcp, _ = await self._loop.create_datagram_endpoint(
                     lambda: _Carrier(self, None), local_addr=("127.0.0.1", port + 1)
                 )
             except OSError:
                 rtp.close()
             else:
+                self._carriers += [rtp, rtcp]
                 return rtp, port
 
     def outgoing(self, data: bytes) -> None:
@@ -167,6 +160,12 @@ class ExactRelative:
     async def _close(self) -> None:
         page, self._page = self._page, None
         if self._socket is not None:
-            self._socket.sendClose(1000)
+            self._socket.close()
+        for carrier in self._carriers:
+            carrier.close()
         if page is not None:
             await page.close()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)

@@ -118,9 +118,10 @@ class RtpPhone:
 
     def __init__(
         self, address: str = "127.0.0.1", *, packetization_mode: int = 1, audio_late_s: float = 0.0,
-        video_late_s: float = 0.0,
+        video_late_s: float = 0.0, first_port: int = 0,
     ) -> None:  # fmt: skip
-        first, _ = free_range(4)
+        """`first_port`: of four that the caller claimed, for whoever makes many phones; 0: our own."""
+        first = first_port or free_range(4)[0]
         self.address = address
         self.packetization_mode = packetization_mode
         self.audio = self.STREAM(address, first, AUDIO_PT, 8000)

@@ -1,5 +1,6 @@
 """A SIP phone that does as it is told, good or bad: raw messages over UDP, with digest (RFC 7616)."""
 
+import contextlib
 import hashlib
 import itertools
 import re
@@ -169,6 +170,9 @@ class SipClient:
 
     def close(self) -> None:
         self._stop = True
+        with contextlib.suppress(OSError):  # ENOTCONN; it wakes the reader all the same
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._reader.join()
         self._socket.close()
 
     def __enter__(self) -> Self:
