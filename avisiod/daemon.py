@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import secrets
-import shutil
 import stat
 from collections.abc import Awaitable
 from pathlib import Path
@@ -31,6 +30,7 @@ from avisiod.gateway.registrations import EdgeUnreadable, current_registrations
 from avisiod.gateway.sip_gateway import SipGateway
 from avisiod.log import FirstThenDebug
 from avisiod.ports import Recording, StoreUnavailable
+from avisiod.recordings_disk import RecordingsDisk
 from avisiod.sdnotify import Notifier
 from avisiod.store import inventory
 from avisiod.store.store import Store
@@ -50,6 +50,7 @@ STOP_WITHIN_S = 25.0
 """Both sides hear the farewell, recordings are sealed; what takes longer is cut."""
 WORKERS_STOP_WITHIN_S = 5.0
 WATCH_EVERY_S = 5.0
+SEAL_AGAIN_EVERY_S = 30.0
 RECENT_DAYS = 3
 """Folders of recordings that a start looks through for what the store does not know yet."""
 
@@ -94,15 +95,17 @@ class Daemon:
         self.outbox = Outbox([self.modem] if config.modem.device else [], self.clock)
         folder = Path(config.modem.texts_folder) if config.modem.texts_folder else None
         self.board.actions = Actions(self.board, config, self.sip, self.media, self.outbox, code_sms.load(folder))
-        self.board.room_on_disk = self.room_on_disk
+        self.board.room_on_disk = lambda: self.disk.room
         self.board.on_media_lost = lambda: run_coroutine(self._keep_what_is_left())
         self.board.on_stats = self.telemetry.stats
         self.desk = FrontDesk(self.board, [(server, ice_secret(server)) for server in config.media.ice_servers])
         self.portal = RelativesPortal(config, self.desk, self.clock)
+        recordings = config.recordings
+        self.disk = RecordingsDisk(Path(recordings.folder), recordings.keep_free_bytes, self.clock)
         self._watch: Timer | None = None
         self._phones = 0
         self._ready = False
-        self._free_bytes: int | None = None
+        self._seal_again_at = 0.0
         self._edge_trouble = FirstThenDebug(logger)
 
     async def start(self) -> None:
@@ -113,7 +116,7 @@ class Daemon:
         await self._load_inventory()
         await self._recover()
         # Before the first phone can dial: what is not known counts as no room.
-        self._free_bytes = await deferToThread(free_bytes, config.recordings.folder)
+        await self.disk.look()
         try:
             await self.media.start()
             await self.sip.start()
@@ -197,16 +200,20 @@ class Daemon:
             except StoreUnavailable as error:
                 logger.warning("a recording on disk is not in the store: %s", error, extra={"call": recording.call})
 
-    def room_on_disk(self) -> bool:
-        """Whether a recording may be begun, as of the last look: the disk is never asked on the loop's time."""
-        return self._free_bytes is not None and self._free_bytes > self.config.recordings.keep_free_bytes
+    async def _seal_again(self) -> None:
+        """Recordings that the disk refused to seal: tried each time that it is well, as long as one is left."""
+        self._seal_again_at = self.clock.now() + SEAL_AGAIN_EVERY_S
+        tried = set(self.board.unsealed)
+        await self._keep_what_is_left()
+        left = await deferToThread(sealing.unsealed, Path(self.config.recordings.folder), tried)
+        self.board.unsealed -= tried - left
 
     def healthy(self) -> bool:
         """What the watchdog is fed for: what a restart cures. A full disk it does not; /health tells of that."""
         return self.media.ready
 
     def _look(self) -> None:
-        """Every few seconds: what nobody reports by itself. A look that hangs is not joined by another."""
+        """Every few seconds: what nobody reports by itself."""
         run_coroutine(self._look_and_again())
 
     async def _look_and_again(self) -> None:
@@ -216,7 +223,9 @@ class Daemon:
             self._watch = self.clock.call_at(self.clock.now() + WATCH_EVERY_S, self._look)
 
     async def _look_around(self) -> None:
-        self._free_bytes = await deferToThread(free_bytes, self.config.recordings.folder)
+        self.disk.look()  # not waited for: it may take for ever
+        if self.board.unsealed and self.disk.room and self.clock.now() >= self._seal_again_at:
+            await self._seal_again()
         for pool in (self.sip, self.media):
             pool.mind_memory(self.config.media.worker_memory_mib * 2**20)
         if not self.store.healthy:
@@ -237,19 +246,11 @@ class Daemon:
             store_up=self.store.healthy,
             registered=registered,
             phones=self._phones,
-            free_bytes=self._free_bytes,
-            room_on_disk=self.room_on_disk(),
+            free_bytes=self.disk.free_bytes,
+            disk_trouble=self.disk.trouble,
             refused=self.portal.refused,
         )
         self.notifier.status(f"{len(self.board.entries)} of {self.config.calls.capacity} calls")
-
-
-def free_bytes(folder: str) -> int | None:
-    """Free space where recordings are written; None where that cannot be told. Blocks."""
-    try:
-        return shutil.disk_usage(folder).free
-    except OSError:
-        return None
 
 
 def recordings_left(folder: Path, reason: EndReason) -> list[Recording]:

@@ -82,10 +82,10 @@ class Telemetry:
         registered: int | None,
         phones: int,
         free_bytes: int | None,
-        room_on_disk: bool,
+        disk_trouble: str,
         refused: Mapping[str, int],
     ) -> None:
-        """Every few seconds: what nobody reports by itself. None: it could not be found out.
+        """Every few seconds: what nobody reports by itself. None: it could not be found out. Empty: no trouble.
 
         `refused` is what the portal turned away, by reason.
         """
@@ -110,12 +110,10 @@ class Telemetry:
             if not all(worker.up for worker in of_kind):
                 problems.append(f"a {kind} worker is down; it is started again by itself, the journal says why")
         world.workers_up(up)
-        if free_bytes is None:
-            problems.append("the recordings' folder cannot be read: recorded calls are refused")
-        else:
+        if free_bytes is not None:
             world.disk_free(free_bytes)
-        if free_bytes is not None and not room_on_disk:
-            problems.append("the disk of the recordings is full: recorded calls are refused; free some space")
+        if disk_trouble:
+            problems.append(disk_trouble)
         if not store_up:
             problems.append("the database takes no writes: calls are refused; the journal says why")
         if self._config.modem.device and not self._modem.usable:

@@ -134,7 +134,7 @@ async def test_the_room_on_the_disk_is_known_before_the_first_phone_can_dial(tmp
     known: list[bool] = []
 
     def start() -> Deferred[None]:
-        known.append(daemon.room_on_disk())
+        known.append(daemon.disk.room)
         return fail(wire.WorkerError("seen enough"))
 
     daemon.media.start = start  # type: ignore[method-assign,assignment]

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,9 @@ TRACKS = {
     "phone": {Kind.AUDIO: Track.PHONE_AUDIO, Kind.VIDEO: Track.PHONE_VIDEO},
     "outside": {Kind.AUDIO: Track.OUTSIDE_AUDIO, Kind.VIDEO: Track.OUTSIDE_VIDEO},
 }
+
+_DISK = ThreadPoolExecutor(max_workers=6, thread_name_prefix="disk")
+"""Apart from the loop's own threads: a disk that hangs must not hold up what phones are shown."""
 
 Tap = Callable[[bytes, float], None]
 
@@ -51,7 +55,7 @@ class CallRecording:
             for kind, line in lines.items()
         ]
         recorder = Recorder(Path(path), formats, known, keep_free_bytes=keep_free_bytes, on_failure=self.fails)
-        await asyncio.to_thread(recorder.open)
+        await self._loop.run_in_executor(_DISK, recorder.open)
         self._recorder = recorder
         self.writes = True
         self._tend()
@@ -100,4 +104,4 @@ class CallRecording:
             self._tending.cancel()
         if recorder is None:
             return b""
-        return encode(await asyncio.to_thread(recorder.seal, reason))
+        return encode(await self._loop.run_in_executor(_DISK, recorder.seal, reason))

@@ -8,6 +8,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import av
@@ -61,6 +62,12 @@ def seal_truncated(folder: Path, reason: str) -> list[Manifest]:
         if path.exists() and not part_path(path).exists():
             left.unlink(missing_ok=True)
     return sealed
+
+
+def unsealed(folder: Path, calls: AbstractSet[str]) -> set[str]:
+    """Of these calls, those whose recording below `folder` still waits to be sealed. Blocks."""
+    waiting = {part.name.partition(".")[0] for part in folder.rglob("*.part")}
+    return waiting & calls
 
 
 def manifests(folder: Path) -> Iterator[tuple[Path, Manifest]]:

@@ -227,6 +227,7 @@ class Actions:
             logger.debug("no worker holds the recording any more", extra={"call": entry.call.id})
         except wire.WorkerError as error:
             logger.error("the recording was not sealed: %s", error, extra={"call": entry.call.id})
+            self._board.unsealed.add(entry.call.id)
         finally:
             entry.seals -= 1
             self._forget_if_done(entry)
@@ -264,6 +265,7 @@ class Actions:
                 await self._keep(entry, await self.media.close_call(entry.call.id, command.reason.value))
         except wire.WorkerError as error:
             logger.warning("media was not closed: %s", error, extra={"call": entry.call.id})
+            self._board.unsealed.add(entry.call.id)
         finally:
             entry.seals -= 1
             self._forget_if_done(entry)

@@ -18,6 +18,7 @@ class Board(Protocol):
     clock: Clock
     store: Store
     invitations: Invitations
+    unsealed: set[str]
 
     def post(self, entry: Entry, event: Event, *kept: Kept) -> Deferred[None]:
         """Put an event into the call's row; `kept` is stored with it."""

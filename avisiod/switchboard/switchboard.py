@@ -49,6 +49,8 @@ class Switchboard:
     ) -> None:
         self.entries: dict[CallId, Entry] = {}
         self.draining = False
+        self.unsealed: set[str] = set()
+        """Calls whose recording the disk did not let be sealed."""
         self.owed = Owed()
         self.room_on_disk: Callable[[], bool] = lambda: True
         """Whether a recording may be begun; set by the daemon."""
