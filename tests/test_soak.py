@@ -99,3 +99,10 @@ def test_a_full_disk_excuses_recorded_calls_only() -> None:
 def test_control_that_was_restarted_ends_every_call_with_that_reason() -> None:
     assert wrong(call(), "service_stopping", killed("control restarted"), ended_at=10.1) == ""
     assert wrong(call(), "service_restarted", killed("control restarted"), ended_at=10.1)
+
+
+def test_the_limit_may_come_before_a_silence_is_noticed_and_not_before_a_word() -> None:
+    late = {"end_asked_at": 25.0, "over_at": 36.0}
+    assert wrong(call(plan=Plan.RELATIVE_GOES, **late), "limit_reached", ended_at=35.0) == ""
+    assert wrong(call(**late), "limit_reached", ended_at=35.0)
+    assert wrong(call(plan=Plan.RELATIVE_GOES, end_asked_at=10.0), "limit_reached")

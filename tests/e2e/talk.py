@@ -14,7 +14,7 @@ from tests.peers.ports import free_range
 from tests.peers.rtp_phone import RtpPhone
 from tests.peers.sip_client import SipClient
 from tests.peers.sip_message import Request, Response
-from tests.peers.waiting import wait_until
+from tests.peers.waiting import NotSeen, wait_until
 from tests.peers.workers import holder_of, workers
 from tests.soak.relative import SoakRelative
 
@@ -42,8 +42,8 @@ class Line:
         """The status that the INVITE got; after 200 the phone sends."""
         self.register()
         self.client.new_dialogue()
-        with _patient(self.client, timeout):
-            answer = self.client.authenticated("INVITE", f"sip:{self.contact.dialled}@avisio", self.media.offer())
+        callee = f"sip:{self.contact.dialled}@avisio"
+        answer = self.client.authenticated("INVITE", callee, self.media.offer(), timeout=timeout)
         self.answer = answer
         if answer.status == 200:
             self.client.established(answer)
@@ -102,17 +102,6 @@ class Line:
 
 
 @contextlib.contextmanager
-def _patient(client: SipClient, timeout: float) -> Iterator[None]:
-    """For answers that a fault holds up."""
-    ask = client.ask
-    client.ask = lambda request, _timeout=5.0: ask(request, timeout)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        del client.ask  # type: ignore[method-assign]
-
-
-@contextlib.contextmanager
 def line(stage: Stage, user: str, contact: ContactEntry) -> Iterator[Line]:
     """A phone; whatever call it has is hung up at the end, and ended."""
     phone = Line(stage, user, contact)
@@ -156,9 +145,12 @@ def talking(stage: Stage, user: str, contact: ContactEntry) -> Iterator[Talk]:
         assert phone.dial() == 200
         code = stage.wait_code(contact, since, 30)
         with SoakRelative(stage.portal_url, free_range(4)[0]) as relative:
-            relative.join(code)
-            relative.wait_connected(CONNECTED_WITHIN_S)
-            assert "connected" in relative.states(), relative.said()
+            try:
+                relative.join(code)
+                relative.wait_connected(CONNECTED_WITHIN_S)
+            except (NotSeen, TimeoutError) as error:
+                raise NotSeen(f"{error}; the call: {phone.row()}, {stage.journal(phone.call)}") from None
+            assert "connected" in relative.states(), (relative.said(), phone.row())
             talk = Talk(phone, relative)
             talk.wait_flowing()
             yield talk

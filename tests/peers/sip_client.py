@@ -9,7 +9,7 @@ import threading
 from typing import Self
 
 from tests.peers.sip_message import Request, Response, answer_to, parameter, parse, uri_of
-from tests.peers.waiting import Feed
+from tests.peers.waiting import Feed, NotSeen
 
 REALM = "avisio"
 _numbers = itertools.count(1)
@@ -114,10 +114,12 @@ class SipClient:
         assert isinstance(response, Response)
         return response
 
-    def authenticated(self, method: str, uri: str, body: str = "", **headers: str) -> Response:
+    def authenticated(
+        self, method: str, uri: str, body: str = "", *, timeout: float = 5.0, **headers: str
+    ) -> Response:
         """Ask, and ask again with credentials when challenged. A refused INVITE is acknowledged."""
         first = self.request(method, uri, body, **headers)
-        response = self.ask(first)
+        response = self.ask(first, timeout)
         if response.status not in {401, 407}:
             return response
         if method == "INVITE":
@@ -127,7 +129,7 @@ class SipClient:
         again = self.request(method, uri, body, **headers)
         again.add(name, self.digest(response.get(field), method, uri))
         self.last = again
-        response = self.ask(again)
+        response = self.ask(again, timeout)
         if method == "INVITE" and response.status >= 300:
             self.acknowledge(again, response)
         return response
@@ -141,6 +143,24 @@ class SipClient:
             f'Digest username="{self.user}", realm="{fields["realm"]}", nonce="{fields["nonce"]}", uri="{uri}", '
             f'response="{response}", algorithm=MD5, qop=auth, nc=00000001, cnonce="abcdef"'
         )
+
+    def give_up(self, timeout: float = 10.0) -> None:
+        """CANCEL the INVITE that was sent last (RFC 3261 section 9.1); what was answered all the same is hung up."""
+        invite = getattr(self, "last", None)
+        if invite is None:
+            return
+        cancel = Request("CANCEL", invite.uri, [("Via", invite.get("via")), ("Max-Forwards", "70")])
+        cancel.headers += [("From", invite.get("from")), ("To", invite.get("to"))]
+        cancel.headers += [("Call-ID", invite.call_id), ("CSeq", f"{invite.cseq[0]} CANCEL")]
+        self.send(cancel.encode())
+        with contextlib.suppress(NotSeen):
+            response = self.final(invite, 0, timeout)
+            if response.status < 300:
+                self.established(response)
+                self.send(self.within("ACK").encode())
+                self.leave()
+            else:
+                self.acknowledge(invite, response)
 
     def acknowledge(self, invite: Request, response: Response) -> None:
         """ACK of a refusal: hop by hop."""

@@ -17,6 +17,8 @@ RACE_S = 2.0
 """So near to its own end, or to a step of its setting up, a call may have been spared."""
 LIMIT_SLACK_S = 0.5
 
+NOTICED_S = {Plan.RELATIVE_GOES: 15.0, Plan.PHONE_GOES: 10.0}
+"""So long after somebody vanished the call ends at the latest."""
 SETTING_UP = {
     "sip_failed",
     "media_failed",
@@ -60,6 +62,9 @@ def judge(
         return Verdict(call, "", set(), why, names)
     reason = str(row["end_reason"])
     expected = _expected(call, ended_at, met)
+    connected_at = next((float(line["at_monotonic"]) for line in journal if line["state"] == "connected"), None)
+    if connected_at is not None and _limit_may_come_first(call, connected_at + float(row["limit_s"])):
+        expected |= {"limit_reached"}
     why = ""
     if reason not in expected:
         why = f"{reason}, where {' or '.join(sorted(expected))} was right"
@@ -70,6 +75,12 @@ def judge(
     elif not met:
         why = _untouched(call, reason)
     return Verdict(call, reason, expected, why, names)
+
+
+def _limit_may_come_first(call: Call, deadline: float) -> bool:
+    """Whether the plan's own end was to come after the limit: silence takes its time to be noticed."""
+    noticed = NOTICED_S.get(call.plan, RACE_S / 2)
+    return call.end_asked_at is None or call.end_asked_at + noticed > deadline
 
 
 def _keeps_from_dialling(fault: Fault) -> bool:
