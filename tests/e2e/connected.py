@@ -24,7 +24,7 @@ def connected(
     relative = stage.relative()
     try:
         portal.join(relative, stage.portal_url, code)
-        wait_until(lambda: portal.is_connected(relative), 30, "the page: connected")
+        wait_until(lambda: portal.is_connected(relative), 60, "the page: connected")
         shown = phone.video().frames
         relative.wait_frames(FRAMES)
         phone.wait_frames(shown + FRAMES)
@@ -33,7 +33,7 @@ def connected(
         relative.close()
 
 
-def wait_ended(stage: Stage, call: str, timeout: float = 15.0) -> dict[str, object]:
+def wait_ended(stage: Stage, call: str, timeout: float = 60.0) -> dict[str, object]:
     """The call's row once it has ended."""
     row: dict[str, object] = {}
 

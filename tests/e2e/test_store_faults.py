@@ -33,7 +33,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         "DONT_FAKE_MONOTONIC": "1",
         "FAKETIME_CACHE_DURATION": "1",
     }
-    settings = {"calls": {"limit_s": 15.0, "warnings_s": [10.0]}, "media": {"workers": 1, "phone_silent_s": 5.0}}
+    settings = {"calls": {"limit_s": 15.0, "warnings_s": [10.0]}, "media": {"workers": 1, "phone_silent_s": 10.0}}
     phones = [PhoneEntry(f"cell{n}", f"secret-{n}", f"A {n}") for n in (1, 2)]
     with Stage(
         folder, settings=settings, phones=phones, contacts=[SISTER, BROTHER], environment=environment

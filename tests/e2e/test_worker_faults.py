@@ -31,7 +31,7 @@ CONTACTS = [SISTER, BROTHER, COUSIN]
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     settings = {
         "calls": {"limit_s": 120.0, "warnings_s": [60.0], "grace_s": 20.0},
-        "media": {"workers": 2, "phone_silent_s": 3.0, "outside_silent_s": 3.0},
+        "media": {"workers": 2, "phone_silent_s": 8.0, "outside_silent_s": 5.0},
     }
     phones = [PhoneEntry(f"cell{n}", f"secret-{n}", f"A {n}") for n in (1, 2, 3)]
     with Stage(
