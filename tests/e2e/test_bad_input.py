@@ -83,7 +83,7 @@ def test_an_offer_that_cannot_be_answered_is_refused_and_the_next_one_is_served(
     odd.established(good)
     odd.send(odd.within("ACK").encode())
     assert odd.ask(odd.within("BYE")).status == 200
-    wait_until(lambda: all(call["state"] == "ended" for call in stage.calls()), 10, "every call has ended")
+    wait_until(lambda: all(call["state"] == "ended" for call in stage.calls()), 60, "every call has ended")
 
 
 def test_a_phone_without_video_is_answered_with_sound_only(stage: Stage, odd: SipClient) -> None:
@@ -95,7 +95,7 @@ def test_a_phone_without_video_is_answered_with_sound_only(stage: Stage, odd: Si
     odd.established(response)
     odd.send(odd.within("ACK").encode())
     assert odd.ask(odd.within("BYE")).status == 200
-    wait_until(lambda: all(call["state"] == "ended" for call in stage.calls()), 10, "every call has ended")
+    wait_until(lambda: all(call["state"] == "ended" for call in stage.calls()), 60, "every call has ended")
 
 
 def test_a_code_that_nobody_types_expires_and_both_are_told(stage: Stage, phone: BaresipPhone) -> None:
@@ -119,7 +119,7 @@ def test_a_full_disk_ends_the_call_that_is_recorded_and_no_other(stage: Stage, p
         with connected(stage, phone, SISTER) as (relative, recorded):
             row = wait_ended(stage, recorded, 90)
             assert (row["end_reason"], row["charged"]) == ("disk_full", 0)
-            wait_until(lambda: bool(portal.ending(relative)), 5, "the page tells the end")
+            wait_until(lambda: bool(portal.ending(relative)), 20, "the page tells the end")
             phone.wait_closed(20, since=mark)
         frames = lawyer.seen().frames
         lawyer.wait_frames(frames + 25)
