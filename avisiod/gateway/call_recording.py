@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from avisiod.gateway.leg import Kind, MediaLine
-from avisiod.gateway.manifest import RecordingFacts, encode
+from avisiod.gateway.manifest import encode, recording_facts
 from avisiod.gateway.recorder import TEND_S, Recorder
 from avisiod.gateway.recording_track import Track, TrackFormat
 from avisiod.gateway.stats import RecorderStats
@@ -46,7 +46,7 @@ class CallRecording:
         if self._recorder is not None:
             raise RecorderUnavailable("io: the call has a recorder already, which goes on")
         try:
-            known = msgspec.json.decode(facts, type=RecordingFacts)
+            known = recording_facts.decode(facts)
         except msgspec.DecodeError as error:
             raise RecorderUnavailable(f"io: the facts cannot be read: {error}") from error
         formats = [

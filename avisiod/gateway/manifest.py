@@ -44,6 +44,9 @@ class RecordingFacts(msgspec.Struct, frozen=True, kw_only=True):
         return datetime.datetime.fromisoformat(self.started_at) + datetime.timedelta(seconds=offset_s)
 
 
+recording_facts: msgspec.json.Decoder[RecordingFacts] = msgspec.json.Decoder(RecordingFacts)
+
+
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
     """A stretch of a track in which something is missing, in seconds of the file."""
 
@@ -127,6 +130,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+_manifest: msgspec.json.Decoder[Manifest] = msgspec.json.Decoder(Manifest)
+
+
 def encode(manifest: Manifest) -> bytes:
     """The manifest as it is stored: JSON, two spaces of indentation, fields in a fixed order."""
     return msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=2) + b"\n"
@@ -135,7 +141,7 @@ def encode(manifest: Manifest) -> bytes:
 def decode(data: bytes) -> Manifest:
     """Read a manifest; ValueError where it is none, or its seal does not fit."""
     try:
-        manifest = msgspec.json.decode(data, type=Manifest)
+        manifest = _manifest.decode(data)
     except msgspec.MsgspecError as error:
         raise ValueError(f"not a manifest: {error}") from None
     if not manifest.is_intact():

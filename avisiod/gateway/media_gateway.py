@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import msgspec
 from twisted.internet.defer import Deferred
 from twisted.protocols import amp
 
@@ -12,7 +11,7 @@ from avisiod.clock import Clock
 from avisiod.config import Config
 from avisiod.gateway import wire
 from avisiod.gateway.settings import MediaWorkerSettings
-from avisiod.gateway.stats import CallStats
+from avisiod.gateway.stats import CallStats, call_stats
 from avisiod.gateway.worker_pool import WorkerPool, heard
 
 
@@ -202,4 +201,4 @@ class _MediaLink(amp.AMP):
     @wire.Stats.responder
     def stats(self, call: str, stats: bytes) -> dict[str, object]:
         del call
-        return self._tell(lambda listener: listener.stats(msgspec.json.decode(stats, type=CallStats)))
+        return self._tell(lambda listener: listener.stats(call_stats.decode(stats)))

@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from avisiod.clock import install_reactor
 from avisiod.gateway import wire
 from avisiod.gateway.media_call import MediaCall
-from avisiod.gateway.settings import MediaWorkerSettings
+from avisiod.gateway.settings import MediaWorkerSettings, media_settings
 from avisiod.gateway.workshop import Workshop
 from avisiod.log import setup_worker
 
@@ -159,7 +159,7 @@ class _Link(amp.AMP):
     @wire.Configure.responder
     def configure(self, settings: bytes) -> dict[str, object]:
         try:
-            decoded = msgspec.json.decode(settings, type=MediaWorkerSettings)
+            decoded = media_settings.decode(settings)
         except msgspec.DecodeError as error:
             raise wire.WorkerError(f"the settings cannot be read: {error}") from error
         setup_worker(decoded.log_level, f"media-{decoded.worker}")

@@ -117,6 +117,10 @@ class Language(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return said
 
 
+_made: msgspec.json.Decoder[Language] = msgspec.json.Decoder(Language)
+"""msgspec learns a type when it is first used, and crashes where two threads do that at once: so here, at import."""
+
+
 @functools.cache
 def languages() -> tuple[str, ...]:
     """Codes of the languages that have texts."""
@@ -129,4 +133,4 @@ def language(code: str) -> Language:
     path = TEXTS / f"{code}.yaml"
     if code not in languages():
         path = TEXTS / f"{DEFAULT_LANGUAGE}.yaml"
-    return msgspec.yaml.decode(path.read_bytes(), type=Language)
+    return msgspec.yaml.decode(path.read_bytes(), type=Language)  # noqa: TID251 - see `_made`

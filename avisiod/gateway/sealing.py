@@ -29,6 +29,15 @@ from avisiod.gateway.recording_file import facts_path, part_path
 
 log = logging.getLogger(__name__)
 
+
+class _LeftBehind(msgspec.Struct):
+    """What lies beside a recording that was not sealed."""
+
+    facts: RecordingFacts
+
+
+_left_behind: msgspec.json.Decoder[_LeftBehind] = msgspec.json.Decoder(_LeftBehind)
+
 UNREADABLE = ".unreadable"
 """Added to the name of a recording that no player opens; it is kept for whoever can mend it."""
 
@@ -150,11 +159,8 @@ def _examine(part: Path, path: Path, reason: str) -> Manifest:
 
 
 def _facts(path: Path) -> RecordingFacts | None:
-    class LeftBehind(msgspec.Struct):
-        facts: RecordingFacts
-
     try:
-        facts = msgspec.json.decode(facts_path(path).read_bytes(), type=LeftBehind).facts
+        facts = _left_behind.decode(facts_path(path).read_bytes()).facts
     except (OSError, msgspec.MsgspecError, ValueError) as error:
         log.warning("what was known of recording %s is lost: %s", path, error)
         return None

@@ -31,3 +31,7 @@ class SipWorkerSettings(msgspec.Struct, kw_only=True, frozen=True):
     dialogues: int
     """More than these at once are turned away; PJSIP may have been built for fewer."""
     log_level: str
+
+
+media_settings: msgspec.json.Decoder[MediaWorkerSettings] = msgspec.json.Decoder(MediaWorkerSettings)
+sip_settings: msgspec.json.Decoder[SipWorkerSettings] = msgspec.json.Decoder(SipWorkerSettings)

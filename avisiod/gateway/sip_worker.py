@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from avisiod import log as logs
 from avisiod.clock import install_reactor
 from avisiod.gateway import wire
-from avisiod.gateway.settings import SipWorkerSettings
+from avisiod.gateway.settings import SipWorkerSettings, sip_settings
 from avisiod.gateway.sip_endpoint import SipEndpoint
 
 log = logging.getLogger("avisiod.gateway.sip_worker")
@@ -120,7 +120,7 @@ class ControlLink(amp.AMP):
     @wire.Configure.responder
     def _configure(self, settings: bytes) -> defer.Deferred[dict[str, object]]:
         try:
-            return _done(self._worker.configure(msgspec.json.decode(settings, type=SipWorkerSettings)))
+            return _done(self._worker.configure(sip_settings.decode(settings)))
         except (msgspec.MsgspecError, ValueError) as error:
             raise wire.WorkerError(f"the settings cannot be read: {error}") from error
 

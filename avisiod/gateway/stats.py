@@ -52,3 +52,6 @@ class CallStats(msgspec.Struct, kw_only=True):
     phone: LegStats
     outside: LegStats
     recorder: RecorderStats | None = None
+
+
+call_stats: msgspec.json.Decoder[CallStats] = msgspec.json.Decoder(CallStats)

@@ -1,6 +1,7 @@
 """The journal: what happened to each call, in order. Each entry has its line in the audit trail."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, insert, select
@@ -11,6 +12,8 @@ from avisiod.ports import JournalEntry
 from avisiod.store import trail
 from avisiod.store.schema import events
 from avisiod.store.trail_check import EVENT, event_digest
+
+_details: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
 def append(connection: Connection, entry: JournalEntry, state: str = "") -> None:
@@ -51,7 +54,7 @@ def of(connection: Connection, call: CallId) -> Sequence[JournalEntry]:
             at=row.at_monotonic,
             event=row.event,
             state=row.state,
-            details=msgspec.json.decode(row.details),
+            details=_details.decode(row.details),
         )
         for row in connection.execute(select(events).where(events.c.call == call).order_by(events.c.id))
     ]

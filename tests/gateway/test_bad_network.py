@@ -16,7 +16,7 @@ __all__ = ["chromium", "site"]
 class FarAway(Stage):
     """The page knows no other way to the worker than through the relay, nor the worker to the page."""
 
-    relay: LossyRelay
+    relay: LossyRelay | None = None
 
     async def introduce(self, offer: str) -> str:
         offer = re.sub(r"a=candidate:.*\r\n", "", offer)
@@ -28,7 +28,8 @@ class FarAway(Stage):
 
     async def close(self) -> None:
         await super().close()
-        self.relay.__exit__()
+        if self.relay is not None:
+            self.relay.__exit__()
 
     def slow_down(self, loss: float) -> None:
         """A radio network: 60 ms there and back, and some of everything is lost or overtaken."""

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import itertools
+import json
 import os
 import time
 import weakref
@@ -18,7 +19,7 @@ from avisiod.gateway.leg import Kind
 from avisiod.gateway.manifest import RecordingFacts
 from avisiod.gateway.media_call import SILENCE, MediaCall
 from avisiod.gateway.settings import MediaWorkerSettings
-from avisiod.gateway.stats import CallStats
+from avisiod.gateway.stats import call_stats
 from avisiod.gateway.udp_ports import UdpPorts
 from tests.gateway.plain_phone import PlainPhone
 from tests.gateway.webrtc_peer import Page, run, sdp_offer, transport_of, until
@@ -321,7 +322,7 @@ async def test_the_last_counters_are_told_at_the_end(scene):
     await scene.join()
     await scene.flowing()
     await scene.call.close("limit_reached")
-    stats = msgspec.json.decode(scene.events(wire.Stats)[-1]["stats"], type=CallStats)
+    stats = call_stats.decode(scene.events(wire.Stats)[-1]["stats"])
     assert stats.phone.audio_received.packets >= 1
     assert stats.phone.audio_sent.packets >= 1
 
@@ -345,7 +346,7 @@ async def test_a_call_that_must_be_recorded_is_bridged_only_while_the_recorder_w
         await until(lambda: len(scene.seen(102)) == 5)
         await scene.both_send(KEY, 5)
         await until(lambda: len(scene.seen(102)) == 10)
-        manifest = msgspec.json.decode(await scene.call.seal("limit_reached"))
+        manifest = json.loads(await scene.call.seal("limit_reached"))
         with pytest.raises(wire.NotRecorded):
             scene.call.bridge(time.monotonic() + 60)
         await scene.both_send(KEY, 3)

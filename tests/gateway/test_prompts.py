@@ -36,6 +36,31 @@ def video(profile_level_id: str, mode: str = "0") -> Codec:
     return Codec(name="H264", payload_type=99, clock_rate=90000, fmtp=fmtp)
 
 
+LEARNS = """
+import sys
+from avisiod.gateway import call_recording, media_gateway, prompt_catalogue, sealing, settings
+from avisiod.gateway.manifest import recording_facts
+learned = []
+def watch(frame, what, _):
+    if frame.f_code.co_name == "get_class_annotations":
+        learned.append(frame)
+sys.setprofile(watch)
+prompt_catalogue.language("fr")
+for decoder in (settings.media_settings, settings.sip_settings, media_gateway.call_stats, recording_facts):
+    try:
+        decoder.decode(b"{}")
+    except ValueError:
+        pass
+sys.setprofile(None)
+raise SystemExit(len(learned))
+"""
+"""msgspec looks at a type's annotations when it learns it."""
+
+
+def test_no_type_is_learned_when_threads_run_because_two_at_once_crash_the_process() -> None:
+    assert subprocess.run([sys.executable, "-c", LEARNS]).returncode == 0
+
+
 @pytest.mark.parametrize("reason", list(EndReason))
 def test_every_end_of_a_call_has_words_for_whoever_is_left_on_the_phone(reason: EndReason) -> None:
     name = prompt_catalogue.for_end_reason(reason)
