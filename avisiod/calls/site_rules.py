@@ -27,7 +27,8 @@ def window_problems(windows: Sequence[Window]) -> list[Problem]:
     sound = [window for window in windows if not any(_window(window))]
     for one, other in itertools.combinations(sound, 2):
         same = one.scope == other.scope and one.weekday == other.weekday
-        if same and one.begins < other.ends and other.begins < one.ends and _meet(one, other):
+        hours = one.begins < other.ends and other.begins < one.ends
+        if same and hours and one.weekday in _common_days(one, other):
             text = f"{window_text(other)} overlaps window {one.id}, {window_text(one)}, of {one.scope}"
             found.append(Problem(other.id, f"{text}: make them one, or let one end where the other begins"))
     return found
@@ -53,11 +54,12 @@ def _validity(ident: str, first: datetime.date | None, last: datetime.date | Non
         yield Problem(ident, f"is valid until {last}, before it becomes valid on {first}")
 
 
-def _meet(one: Window | Tariff, other: Window | Tariff) -> bool:
-    """Whether there is a day on which both are valid."""
+def _common_days(one: Window | Tariff, other: Window | Tariff) -> set[int]:
+    """The weekdays that occur while both are valid."""
     first = max(each.valid_from or datetime.date.min for each in (one, other))
     last = min(each.valid_to or datetime.date.max for each in (one, other))
-    return first <= last
+    length = min(7, (last - first).days + 1)
+    return {(first.weekday() + number) % 7 for number in range(length)}
 
 
 def exception_problems(exceptions: Iterable[ScheduleException]) -> list[Problem]:
@@ -102,14 +104,8 @@ def tariff_problems(tariffs: Sequence[Tariff], paying: Collection[ClassId], sinc
     if found:
         return found
     for one, other in itertools.combinations(tariffs, 2):
-        days = one.weekdays & other.weekdays
-        if (
-            one.cls == other.cls
-            and days
-            and one.begins < other.ends
-            and other.begins < one.ends
-            and _meet(one, other)
-        ):
+        days = one.weekdays & other.weekdays & _common_days(one, other)
+        if one.cls == other.cls and days and one.begins < other.ends and other.begins < one.ends:
             hours = f"{clock_text(max(one.begins, other.begins))} to {clock_text(min(one.ends, other.ends))}"
             text = f"overlaps tariff {one.id} on {WEEKDAYS[min(days)]} {hours}"
             found.append(Problem(other.id, f"{text}: let one end before the other begins"))
