@@ -88,7 +88,7 @@ class Media(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     outside_announced: str = ""
     """Public address announced to browsers where a 1:1 NAT stands before us; empty: outside_address."""
     outside_ports: PortRange = (31000, 31999)
-    """First and last UDP port towards browsers, both included; a call takes 1."""
+    """First and last UDP port towards browsers, both included; a call takes 1, for moments 2."""
     ice_servers: tuple[IceServer, ...] = ()
     """STUN and TURN servers, in order of preference."""
     phone_silent_s: Seconds = 30.0

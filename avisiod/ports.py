@@ -71,6 +71,10 @@ class Page(Protocol):
         """The same relative came back on another page; this one closes."""
 
 
+class RestartRefused(ValueError):
+    """An ICE restart whose connection is not there any more, or that changes more: the page must begin anew."""
+
+
 class Desk(Protocol):
     """What a page may ask. Every answer comes from the server's own state; a page is never believed."""
 
@@ -89,7 +93,10 @@ class Desk(Protocol):
         """Come back to a call that waits, joins, is connected or interrupted."""
 
     def offer(self, session: SessionId, sdp: str) -> Awaitable[str]:
-        """Answer the page's SDP offer. ValueError with a plain reason where it cannot be answered."""
+        """Answer the page's SDP offer. ValueError with a plain reason where it cannot be answered.
+
+        A further offer of the same RTCPeerConnection is an ICE restart: the call goes on as it is, or RestartRefused.
+        """
 
     def candidate(self, session: SessionId, candidate: str) -> None:
         """A trickled ICE candidate; empty for the end. A stale session is ignored."""

@@ -1,31 +1,22 @@
 """The leg to a relative's page: ICE, DTLS-SRTP and one bundled transport (RFC 8834, 8835, 8843).
 
 The page offers and controls ICE; we are controlled and passive in DTLS. Media is taken from ICE-validated pairs only,
-and only with a payload type that was agreed.
+and only with a payload type that was agreed. After an ICE restart (RFC 8445 section 9) the same DTLS association and
+SRTP contexts go on over another path, and the old path serves until that one stands.
 """
 
 import asyncio
-import ipaddress
 import logging
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import msgspec
-from aiortc import (
-    RTCCertificate,
-    RTCDtlsFingerprint,
-    RTCDtlsParameters,
-    RTCIceCandidate,
-    RTCIceParameters,
-    RTCIceServer,
-    RTCIceTransport,
-)
-from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
+from aiortc import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCIceServer
 
+from avisiod.gateway.ice_path import IcePath
 from avisiod.gateway.leg import Kind, LegListener, MediaLine
-from avisiod.gateway.ortc import DtlsServer, IceGatherer, SrtpReceiver, SrtpSender
+from avisiod.gateway.ortc import DtlsRoute, DtlsServer, SrtpReceiver, SrtpSender
 from avisiod.gateway.retransmission import original
 from avisiod.gateway.udp_ports import UdpPorts
 
@@ -40,8 +31,8 @@ WATCH_INTERVAL_S = 0.5
 SHORTEST_BYTES = 12
 """An RTP header; whatever is shorter is no media."""
 
-MAX_CANDIDATES = 64
-"""Remote candidates taken from one page; RFC 8445 section 6.1.2.5 limits pairs to 100."""
+OVERLAP_S = 2.0
+"""A path that was left still hears what was under way."""
 
 
 _NONE: Mapping[int, int] = MappingProxyType({})
@@ -78,14 +69,16 @@ class BrowserLeg:
         self.lines: dict[Kind, MediaLine] = {}
         self._listener = listener
         self._extra = extra
+        self._outside = outside
         self._silent_s = outside.silent_s
-        self._ports = outside.ports
-        self._port = 0
-        self._announced = self._address = outside.announced
-        self._gatherer = IceGatherer(self._bind, outside.announced, servers)
-        self._connection = self._gatherer.connection
-        self._ice = RTCIceTransport(self._gatherer)
-        self._dtls = DtlsServer(self._ice, outside.certificate)
+        self._route = DtlsRoute()
+        self._path = self._route_over(servers)
+        self._next: IcePath | None = None
+        self._path_gone = False
+        self._left: set[IcePath] = set()
+        self._connection = self._path.connection
+        self._route.connection = self._connection
+        self._dtls = DtlsServer(self._route, outside.certificate)
         self._dtls.on("statechange", self._dtls_changed)
         self._receiver: SrtpReceiver | None = None
         self._sender: SrtpSender | None = None
@@ -93,11 +86,12 @@ class BrowserLeg:
         self._retransmitted: dict[int, MediaLine] = {}
         self._repairs: Mapping[int, int] = _NONE
         self._dropped_invalid = 0
+        self._dropped_strangers = 0
         self._heard = 0.0
         self._state = "new"
         self._task: asyncio.Task[None] | None = None
-        self._adding: set[asyncio.Task[None]] = set()
-        self._candidates = 0
+        self._moving: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
         self._watch: asyncio.TimerHandle | None = None
 
     @property
@@ -108,31 +102,32 @@ class BrowserLeg:
     @property
     def dropped_strangers(self) -> int:
         """Datagrams and checks from whoever does not know the ICE password."""
-        return self._connection.dropped_strangers
+        return self._dropped_strangers + self._connection.dropped_strangers
 
     @property
     def dropped_invalid(self) -> int:
         """Not authentic, replayed, or of a payload type that was not agreed."""
         return self._dropped_invalid + self._connection.dropped_invalid
 
-    def _bind(self) -> socket.socket:
-        (bound,) = self._ports.take(time.monotonic())
-        host, self._port = bound.getsockname()[:2]
-        self._address = self._announced or host
-        return bound
+    def _route_over(self, servers: Sequence[RTCIceServer]) -> IcePath:
+        outside = self._outside
+        return IcePath(outside.ports, outside.announced, servers, record=self._route.take, lost=self._path_lost)
 
     async def gather(self) -> IceDtls:
         """Bind a port, ask the servers, and return what the answer announces. NoPorts when none is free."""
-        await self._gatherer.gather()
+        return await self._gathered(self._path)
+
+    async def _gathered(self, path: IcePath) -> IceDtls:
+        candidates = await path.gather()
         return IceDtls(
-            username=self._connection.local_username,
-            password=self._connection.local_password,
+            username=path.connection.local_username,
+            password=path.connection.local_password,
             fingerprints=tuple(
                 (each.algorithm, each.value)
                 for each in self._dtls.getLocalParameters().fingerprints
                 if each.algorithm == "sha-256"
             ),
-            candidates=tuple(candidate_to_sdp(each) for each in self._gatherer.getLocalCandidates()),
+            candidates=candidates,
         )
 
     def start(self, peer: IceDtls, lines: dict[Kind, MediaLine], repairs: Mapping[int, int] = _NONE) -> None:
@@ -154,32 +149,14 @@ class BrowserLeg:
         self._task = asyncio.get_running_loop().create_task(self._connect(peer))
 
     def add_candidate(self, candidate: str) -> None:
-        """A trickled candidate, with or without `candidate:`; what cannot be used is passed over.
-
-        Empty, the end of candidates, is not told to ICE: the page's own checks may still arrive from addresses that
-        it never listed, because its mDNS names say nothing to a server.
-        """
-        text = candidate.strip().removeprefix("a=").removeprefix("candidate:")
-        if not text or self._candidates >= MAX_CANDIDATES or self._state in ("failed", "closed"):
-            return
-        try:
-            parsed = usable_candidate(text, self._address)
-        except ValueError:
+        """A trickled candidate of the last offer; what cannot be used is passed over."""
+        if self._state not in ("failed", "closed") and not (self._next or self._path).add_candidate(candidate):
             self._dropped_invalid += 1
-            return
-        if parsed is None:
-            return
-        self._candidates += 1
-        task = asyncio.get_running_loop().create_task(self._ice.addRemoteCandidate(parsed))
-        self._adding.add(task)
-        task.add_done_callback(self._adding.discard)
 
     async def _connect(self, peer: IceDtls) -> None:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await self._ice.start(RTCIceParameters(usernameFragment=peer.username, password=peer.password))
-                if self._ice.state != "completed":
-                    raise ConnectionError("no ICE candidate pair works")  # noqa: TRY301 - one place that fails
+                await self._path.connect(peer.username, peer.password)
                 fingerprints = [RTCDtlsFingerprint(algorithm=name, value=value) for name, value in peer.fingerprints]
                 self._receiver, self._sender = await self._dtls.establish(
                     RTCDtlsParameters(fingerprints=fingerprints)
@@ -193,6 +170,85 @@ class BrowserLeg:
             self._tell("connected")
             self._connection.release(self._media)
             self._look()
+
+    # ICE restart.
+
+    @property
+    def may_restart(self) -> bool:
+        """Whether there is a DTLS association to go on with."""
+        return self._sender is not None
+
+    async def restart(self, servers: Sequence[RTCIceServer]) -> IceDtls:
+        """Begin an ICE restart: what the answer announces, with credentials and a port of its own.
+
+        Media goes on over the old path. NoPorts leaves all as it was; an earlier restart under way is given up.
+        """
+        await self._give_up()
+        self._next = self._route_over(servers)
+        try:
+            return await self._gathered(self._next)
+        except BaseException:
+            await self.abandon()
+            raise
+
+    async def abandon(self) -> None:
+        """Give up a restart that is under way."""
+        await self._give_up()
+        if self._path_gone:
+            self._route.end()
+
+    async def _give_up(self) -> None:
+        path, self._next = self._next, None
+        moving, self._moving = self._moving, None
+        if moving is not None:
+            moving.cancel()
+        if path is not None:
+            await path.close()
+
+    def restarted(self, peer: IceDtls) -> None:
+        """Check the transport that the page offered, and move there once it works: the listener hears `moved`."""
+        path = self._next
+        if path is None:
+            return
+        for candidate in peer.candidates:
+            path.add_candidate(candidate)
+        self._moving = asyncio.get_running_loop().create_task(self._move(path, peer))
+
+    async def _move(self, path: IcePath, peer: IceDtls) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await path.connect(peer.username, peer.password)
+        except (TimeoutError, ConnectionError):
+            log.info("an ICE restart found no path that works; the old one stays", extra=self._extra)
+            self._moving = None
+            await self.abandon()
+            return
+        old, self._path, self._path_gone = self._path, path, False
+        self._next = self._moving = None
+        self._dropped_strangers += self._connection.dropped_strangers
+        self._dropped_invalid += self._connection.dropped_invalid
+        self._connection = self._route.connection = path.connection
+        path.connection.release(self._media)
+        self._left.add(old)
+        asyncio.get_running_loop().call_later(OVERLAP_S, self._leave, old)
+        self._listener.state(self, "moved")
+
+    def _leave(self, old: IcePath) -> None:
+        if old in self._left:
+            self._left.discard(old)
+            task = asyncio.get_running_loop().create_task(old.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    def _path_lost(self, path: IcePath) -> None:
+        """Without consent nothing may be sent (RFC 7675); a restart that is under way may bring another path."""
+        if path is self._path:
+            self._path_gone = True
+            path.connection.send_now = None
+            if self._next is None:
+                self._route.end()
+
+    # Packets.
 
     def _media(self, data: bytes) -> bool:
         """One SRTP or SRTCP packet of the validated peer: the hot path. Only a frame's packets come together."""
@@ -291,36 +347,12 @@ class BrowserLeg:
         self._state = "closed"
         self._stop_sending()
         self._receiver = None
-        self._connection.release(lambda _: False)
-        for task in [*self._adding, *([self._task] if self._task is not None else [])]:
-            task.cancel()
-        await self._dtls.stop()
-        await self._ice.stop()
-        if self._port:
-            self._ports.give_back(self._port, time.monotonic())
         if self._task is not None:
-            await asyncio.wait([self._task])
-
-
-def usable_candidate(text: str, ours: str) -> RTCIceCandidate | None:
-    """The candidate of an a=candidate value (RFC 8839 section 5.1); `ours` is the address that we announce.
-
-    None where it is honest but of no use: TCP, the name of an mDNS host, an address that we cannot reach. ValueError
-    where no browser says so. Each usable one makes us send checks, and whoever has a code must not aim them at this
-    machine, its neighbours or everybody.
-    """
-    try:
-        parsed = candidate_from_sdp(text)
-    except (AssertionError, IndexError):
-        raise ValueError("a candidate with fields missing") from None
-    if parsed.protocol.lower() != "udp" or parsed.component != 1 or parsed.ip.lower().endswith(".local"):
-        return None
-    address, own = ipaddress.ip_address(parsed.ip), ipaddress.ip_address(ours)
-    nobodys = address.is_multicast or address.is_unspecified or (address.is_reserved and not address.is_loopback)
-    if nobodys or not 0 < parsed.port < 65536:
-        raise ValueError("a candidate with an address that nobody has")
-    if own.is_loopback:
-        return parsed
-    if address.is_loopback or address.is_link_local or (own.is_global and not address.is_global):
-        return None
-    return parsed
+            self._task.cancel()
+        await self._give_up()
+        await self._dtls.stop()
+        for path in (self._path, *self._left):
+            await path.close()
+        self._left.clear()
+        if self._task is not None or self._closing:
+            await asyncio.wait([*self._closing, *([self._task] if self._task is not None else [])])

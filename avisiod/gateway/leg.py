@@ -75,7 +75,7 @@ class LegListener(Protocol):
         """A compound RTCP packet; `kind` is None where both kinds share one transport (BUNDLE)."""
 
     def state(self, leg: "Leg", state: str) -> None:
-        """`connected` (may send), `silent`, `flowing` again, or `failed`."""
+        """`connected` (may send), `silent`, `flowing` again, `moved` (to another network path), or `failed`."""
 
 
 class Leg(Protocol):

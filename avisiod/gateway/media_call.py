@@ -7,7 +7,6 @@ Nothing is bridged unless a recorder writes or the call is confidential, and a c
 import asyncio
 import functools
 import logging
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,17 +15,18 @@ import msgspec
 from aiortc import RTCIceServer
 
 from avisiod.clock import SystemClock, Timer
-from avisiod.gateway import sdp_browser, wire
-from avisiod.gateway.browser_leg import BrowserLeg, IceDtls
+from avisiod.gateway import wire
+from avisiod.gateway.browser_leg import BrowserLeg
 from avisiod.gateway.call_recording import CallRecording
 from avisiod.gateway.dtmf import DigitReader
 from avisiod.gateway.leg import Kind, MediaLine
 from avisiod.gateway.leg_feedback import LegFeedback
 from avisiod.gateway.leg_side import Side
+from avisiod.gateway.outside_answers import OutsideAnswers, transport, video_kbps
 from avisiod.gateway.passage import Passage, ssrcs
 from avisiod.gateway.phone_leg import PhoneLeg
 from avisiod.gateway.presenter import Presenter
-from avisiod.gateway.sdp_browser import BrowserAgreement, OwnBrowserSide
+from avisiod.gateway.sdp_browser import BrowserAgreement
 from avisiod.gateway.sdp_phone import VIDEO_KBPS
 from avisiod.gateway.stats import CallStats, LegStats
 from avisiod.gateway.workshop import Workshop
@@ -67,7 +67,7 @@ class MediaCall:
         self._phone_ssrcs = ssrcs()
         self._outside: BrowserLeg | None = None
         self._outside_side: Side | None = None
-        self._outside_ssrcs = ssrcs()
+        self._answers = OutsideAnswers()
         self._outward = Passage()
         self._inward = Passage()
         self._presenter = Presenter(self._loop, self._send_phone)
@@ -199,7 +199,8 @@ class MediaCall:
             self._outside, self._outside_side = leg, side
             try:
                 own = await leg.gather()
-                agreement = self._agree(phone, offer, own)
+                self._answers = OutsideAnswers()
+                agreement = self._answers.answer(phone, offer, own)
             except BaseException:
                 await self._drop_outside()
                 raise
@@ -208,46 +209,36 @@ class MediaCall:
             self._follow_outside(phone, leg, side, agreement)
             return agreement.answer
 
-    def _agree(self, phone: PhoneLeg, offer: str, own: IceDtls) -> BrowserAgreement:
-        self._outside_ssrcs = ssrcs()
-        name, value = own.fingerprints[0]
-        announced = OwnBrowserSide(
-            session_id=secrets.randbits(62),
-            ice_ufrag=own.username,
-            ice_pwd=own.password,
-            fingerprint=f"{name} {value}",
-            candidates=[f"candidate:{each}" for each in own.candidates],
-            ssrcs=self._outside_ssrcs,
-        )
-        audio = phone.media.get(Kind.AUDIO)
-        return sdp_browser.answer(
-            offer, phone.lines, announced, audio.packet_time_ms if audio else 20, self._video_kbps(phone)
-        )
+    async def restart_outside(self, session: str, offer: str, servers: list[dict[str, Any]]) -> str:
+        """Answer an ICE restart: the page's leg, its encryption and all streams go on over another path.
 
-    @staticmethod
-    def _video_kbps(phone: PhoneLeg) -> int:
-        """What the phone takes at most; 0 where it has no video."""
-        video = phone.media.get(Kind.VIDEO)
-        return (video.bandwidth_kbps or VIDEO_KBPS) if video is not None else 0
+        OfferUnacceptable where the offer does not go on with the leg there is, which stays as it was.
+        """
+        async with self._lock:
+            phone, leg, side = self._open_phone(), self._outside, self._outside_side
+            if leg is None or side is None or side.session != session or not leg.may_restart:
+                raise wire.OfferUnacceptable("the page has no connection that could be restarted")
+            own = await leg.restart([_server(each) for each in servers])
+            try:
+                agreement = self._answers.restart(phone, offer, own)
+            except BaseException:
+                await leg.abandon()
+                raise
+            leg.restarted(transport(agreement))
+            return agreement.answer
 
     def _follow_outside(self, phone: PhoneLeg, leg: BrowserLeg, side: Side, agreement: BrowserAgreement) -> None:
         lines = agreement.lines
-        self._outward.receives(leg, lines, self._outside_ssrcs)
+        self._outward.receives(leg, lines, self._answers.ssrcs)
         feedback = LegFeedback(lambda: self.ask_picture("phone"), self._later)
         self._outside_feedback = feedback
         receptions = feedback.follow(
-            leg, lines, self._outward.streams, time.monotonic(), bitrate=self._video_kbps(phone) * 1000
+            leg, lines, self._outward.streams, time.monotonic(), bitrate=video_kbps(phone) * 1000
         )
         self._inward.sends(lines, receptions)
         side.follow(lines, self._inward.paths)
         self._recording.follow("outside", lines)
-        peer = IceDtls(
-            username=agreement.ice_ufrag,
-            password=agreement.ice_pwd,
-            fingerprints=agreement.fingerprints,
-            candidates=agreement.candidates,
-        )
-        leg.start(peer, lines, agreement.repairs)
+        leg.start(transport(agreement), lines, agreement.repairs)
 
     def add_candidate(self, session: str, candidate: str) -> None:
         """A trickled candidate; one of a page that was replaced is passed over."""
@@ -359,6 +350,11 @@ class MediaCall:
             feedback = self._outside_feedback
             if feedback is not None and side is self._outside_side:
                 feedback.tick(time.monotonic(), self._phone_feedback)
+            return
+        if state == "moved":
+            log.info("the page goes on over another network path", extra=self._extra)
+            if self._bridged:
+                self.ask_picture("outside")
             return
         at = time.monotonic()
         leg = self._phone if side is self._phone_side else self._outside

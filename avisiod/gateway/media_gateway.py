@@ -107,6 +107,11 @@ class MediaGateway(WorkerPool):
         answer = await self._ask(call, wire.OpenBrowserLeg, session=session, offer=offer, ice_servers=ice_servers)
         return str(answer["answer"])
 
+    async def restart_browser_leg(self, call: str, session: str, offer: str, ice_servers: bytes) -> str:
+        """The answer to a page's ICE restart."""
+        answer = await self._ask(call, wire.RestartBrowserLeg, session=session, offer=offer, ice_servers=ice_servers)
+        return str(answer["answer"])
+
     async def add_candidate(self, call: str, session: str, candidate: str) -> None:
         """A trickled candidate of a page."""
         await self._ask(call, wire.AddCandidate, session=session, candidate=candidate)

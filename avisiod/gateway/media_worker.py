@@ -202,6 +202,16 @@ class _Link(amp.AMP):
 
         return self._later(call, run())
 
+    @wire.RestartBrowserLeg.responder
+    def restart_browser_leg(
+        self, call: str, session: str, offer: str, ice_servers: bytes
+    ) -> Deferred[dict[str, object]]:
+        async def run() -> dict[str, object]:
+            servers = json.loads(ice_servers or b"[]")
+            return {"answer": await self.worker.call(call).restart_outside(session, offer, servers)}
+
+        return self._later(call, run())
+
     @wire.AddCandidate.responder
     def add_candidate(self, call: str, session: str, candidate: str) -> dict[str, object]:
         return self._now(call, lambda media: media.add_candidate(session, candidate))

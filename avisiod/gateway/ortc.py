@@ -5,6 +5,7 @@ tests/gateway/test_ortc_pins.py holds every one of them in place. What is differ
 
 - local sockets come from the caller (port range, address), and are read and written without asyncio transports;
 - what does not come from a pair that ICE has validated is dropped before DTLS sees it (RFC 8827 section 6.5);
+- DTLS goes on over another ICE transport after an ICE restart (RFC 8842 section 4);
 - SRTP goes straight between the caller and libsrtp, in packets of up to 2,048 bytes, with no task and no queue.
 """
 
@@ -84,8 +85,16 @@ class GuardedProtocol(StunProtocol):
 class IceConnection(Connection):
     """One ICE component with sockets of ours; knows which addresses are validated and which pair is nominated."""
 
-    def __init__(self, bind: Callable[[], socket.socket], announced: str, **options: Any) -> None:
+    def __init__(
+        self,
+        bind: Callable[[], socket.socket],
+        announced: str,
+        handshake: Callable[[bytes], None],
+        **options: Any,
+    ) -> None:
         super().__init__(ice_controlling=False, **options)
+        self.handshake = handshake
+        """Gets every DTLS record from a validated pair."""
         self.dropped_strangers = 0
         self.dropped_invalid = 0
         self.heard = 0.0
@@ -108,11 +117,6 @@ class IceConnection(Connection):
         self.media = media
         while self._held:
             media(self._held.popleft())
-
-    def handshake(self, data: bytes) -> None:
-        """A DTLS record from a validated pair."""
-        if self._queue.qsize() < DTLS_BACKLOG:
-            self._queue.put_nowait((data, 1))
 
     def data_received(self, data: bytes, component: int) -> None:  # noqa: ARG002 - of Connection
         """What began like STUN and is none; in the library it would go to DTLS."""
@@ -236,17 +240,53 @@ def _host_candidate(component: int, host: str, port: int) -> Candidate:
 class IceGatherer(RTCIceGatherer):
     """aiortc's gatherer around an IceConnection."""
 
-    def __init__(self, bind: Callable[[], socket.socket], announced: str, servers: Sequence[RTCIceServer]) -> None:
+    def __init__(
+        self,
+        bind: Callable[[], socket.socket],
+        announced: str,
+        servers: Sequence[RTCIceServer],
+        handshake: Callable[[bytes], None],
+    ) -> None:
         super().__init__(iceServers=[])
-        self.connection = IceConnection(bind, announced, **connection_kwargs(list(servers)))
+        self.connection = IceConnection(bind, announced, handshake, **connection_kwargs(list(servers)))
         self._connection = self.connection
+
+
+class DtlsRoute:
+    """What DTLS sees of ICE: records from every connection of the leg, and out by the one that is in use."""
+
+    role = "controlled"
+
+    def __init__(self) -> None:
+        self.connection: IceConnection | None = None
+        self._records: asyncio.Queue[bytes | None] = asyncio.Queue()
+
+    def take(self, record: bytes) -> None:
+        """A DTLS record from a validated pair."""
+        if self._records.qsize() < DTLS_BACKLOG:
+            self._records.put_nowait(record)
+
+    def end(self) -> None:
+        """No connection is left: DTLS is over."""
+        self._records.put_nowait(None)
+
+    async def _recv(self) -> bytes:
+        record = await self._records.get()
+        if record is None:
+            raise ConnectionError("no ICE connection is left")
+        return record
+
+    async def _send(self, data: bytes) -> None:
+        if self.connection is None:
+            raise ConnectionError("there is no ICE connection yet")
+        await self.connection.send(data)
 
 
 class DtlsServer(RTCDtlsTransport):
     """DTLS in the passive role (RFC 5763 section 5), which a page that offers `actpass` leaves to us."""
 
-    def __init__(self, ice: RTCIceTransport, certificate: RTCCertificate) -> None:
-        super().__init__(ice, [certificate])
+    def __init__(self, route: DtlsRoute, certificate: RTCCertificate) -> None:
+        super().__init__(cast("RTCIceTransport", route), [certificate])
         self._set_role("server")
 
     async def establish(self, peer: RTCDtlsParameters) -> tuple["SrtpReceiver", "SrtpSender"]:

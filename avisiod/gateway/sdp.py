@@ -28,6 +28,7 @@ _STATIC = {0: ("PCMU", 8000), 8: ("PCMA", 8000), 9: ("G722", 8000)}
 """Payload types that need no rtpmap (RFC 3551 table 4)."""
 _CLOCK_RATES = {"OPUS": 48000, "G722": 8000, "PCMA": 8000, "PCMU": 8000, "H264": 90000}
 _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
+_ORIGIN = re.compile(r"^o=(\S{1,256} [0-9]{1,32}) [0-9]{1,32} (IN \S{1,8} \S{1,256})\s*$", re.ASCII | re.MULTILINE)
 _TOKEN = re.compile(r"[!-~]+", re.ASCII)
 _RTPMAP = re.compile(r"([0-9]{1,3})\s+([!-.0-~]+)/([0-9]{1,6})(?:/([0-9]{1,2}))?\s*", re.ASCII)
 
@@ -109,6 +110,15 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     def of(self, kind: Kind) -> tuple[Media, ...]:
         """The m-lines of this kind."""
         return tuple(media for media in self.media if media.kind == kind)
+
+
+def writer(text: str) -> str:
+    """Who wrote this text: its o= line without the version (RFC 8866 section 5.2); empty where it has none.
+
+    The later offers of one RTCPeerConnection say the same (RFC 8829 section 5.2.2), those of another say otherwise.
+    """
+    found = _ORIGIN.search(text)
+    return f"{found[1]} {found[2]}" if found else ""
 
 
 def parse(text: str) -> Session:

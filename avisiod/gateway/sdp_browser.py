@@ -47,6 +47,8 @@ class OwnBrowserSide(msgspec.Struct, frozen=True, kw_only=True):
     """What we announce to the browser."""
 
     session_id: int
+    version: int = 1
+    """Of this answer: one more than of the last one to the same offerer."""
     ice_ufrag: str
     ice_pwd: str
     fingerprint: str
@@ -76,6 +78,13 @@ class BrowserAgreement(msgspec.Struct, frozen=True, kw_only=True):
     end_of_candidates: bool
     refused: tuple[str, ...]
     """One sentence for every m-line that was refused, for the log."""
+
+    def restarts(self, before: "BrowserAgreement") -> bool:
+        """Whether this is `before` with another ICE transport, and nothing else (RFC 8839 section 4.4.1.1.1)."""
+        same = all(
+            getattr(self, name) == getattr(before, name) for name in ("lines", "mids", "repairs", "fingerprints")
+        )
+        return same and self.ice_ufrag != before.ice_ufrag and self.ice_pwd != before.ice_pwd
 
 
 class _Choice(msgspec.Struct, frozen=True):
@@ -268,7 +277,7 @@ def _text(
     mids = [_mid(media) for media in session.media if media.line in accepted]
     lines = [
         "v=0",
-        f"o=avisiod {own.session_id} 1 IN IP4 127.0.0.1",  # RFC 8829 section 5.2.1: tells no address
+        f"o=avisiod {own.session_id} {own.version} IN IP4 127.0.0.1",  # RFC 8829 section 5.2.1: tells no address
         "s=-",
         "t=0 0",
         f"a=group:BUNDLE {' '.join(mids)}",

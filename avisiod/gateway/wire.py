@@ -243,6 +243,23 @@ class OpenBrowserLeg(amp.Command):
     errors = _ERRORS
 
 
+class RestartBrowserLeg(amp.Command):
+    """Answer an ICE restart (RFC 8445 section 9) of the page's connection: the leg goes on, over another path.
+
+    OfferUnacceptable where that session has no leg, or the offer changes more than the ICE transport; the leg that
+    there is stays as it was. `ice_servers` as in OpenBrowserLeg.
+    """
+
+    arguments = [
+        (b"call", amp.Unicode()),
+        (b"session", amp.Unicode()),
+        (b"offer", amp.Unicode()),
+        (b"ice_servers", amp.String()),
+    ]
+    response = [(b"answer", amp.Unicode())]
+    errors = _ERRORS
+
+
 class AddCandidate(amp.Command):
     """A trickled ICE candidate of the page (RFC 8838), `candidate:…`; empty means end of candidates."""
 

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 import msgspec
 
@@ -15,7 +15,8 @@ from avisiod.calls.ids import ID_BYTES, CallId, SessionId, id_from
 from avisiod.calls.invitation import Answer, Result
 from avisiod.config import IceServer
 from avisiod.gateway import wire
-from avisiod.ports import Acceptance, AcceptanceRecord, InvitationSpent, Joined, Page, Rejected
+from avisiod.gateway.sdp import writer
+from avisiod.ports import Acceptance, AcceptanceRecord, InvitationSpent, Joined, Page, Rejected, RestartRefused
 from avisiod.switchboard.actions import token_digest
 from avisiod.switchboard.entry import Entry
 from avisiod.switchboard.switchboard import Switchboard, run
@@ -76,16 +77,35 @@ class FrontDesk:
     async def offer(self, session: SessionId, sdp: str) -> str:
         """Answer the page's offer. ValueError where it cannot be answered."""
         board, entry = self._board, self._entry(session)
+        offerer = writer(sdp)
         if entry is not None and entry.offered == session:
+            if offerer and offerer == entry.offerer:
+                return await self._restart(entry, session, sdp)
             # The worker drops the leg that it has; the call must know, for only the new one's flowing bridges again.
             await board.post(entry, ev.CameBack(board.clock.now(), session))
             entry = self._entry(session)
         if entry is None or board.actions is None:
             raise ValueError("this page no longer has a call")
-        entry.offered = session
+        entry.offered, entry.offerer = session, offerer
         servers = msgspec.json.encode(self._servers(session))
+        return await self._answered(board.actions.media.open_browser_leg(entry.call.id, session, sdp, servers), entry)
+
+    async def _restart(self, entry: Entry, session: SessionId, sdp: str) -> str:
+        """The page's connection goes on over another network path, or not at all."""
+        if self._board.actions is None:
+            raise ValueError("this page no longer has a call")
+        servers = msgspec.json.encode(self._servers(session))
+        asked = self._board.actions.media.restart_browser_leg(entry.call.id, session, sdp, servers)
         try:
-            return await board.actions.media.open_browser_leg(entry.call.id, session, sdp, servers)
+            return await self._answered(asked, entry)
+        except ValueError as error:
+            logger.info("a page's ICE restart was refused: %s", error, extra={"call": entry.call.id})
+            raise RestartRefused(str(error)) from None
+
+    @staticmethod
+    async def _answered(asked: Awaitable[str], entry: Entry) -> str:
+        try:
+            return await asked
         except wire.OfferUnacceptable as error:
             raise ValueError(str(error)) from None
         except wire.WorkerError as error:

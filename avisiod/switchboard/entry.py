@@ -32,6 +32,8 @@ class Entry:
     page: Page | None = None
     offered: SessionId | None = None
     """The page's session whose offer went to the media worker last."""
+    offerer: str = ""
+    """The RTCPeerConnection that made it, as its SDP names it."""
     token: bytes | None = None
     """SHA-256 of the token that brings the relative back."""
     media_open: bool = False

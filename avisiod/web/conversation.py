@@ -193,6 +193,9 @@ class Conversation:
         self._answering = session
         try:
             answer = await self._desk.offer(session, sdp)
+        except ports.RestartRefused as error:
+            why = str(error)[:300]
+            self._answered(session, lambda: self._error("restart_refused", why))
         except ValueError as error:
             why = str(error)[:300]
             self._answered(session, lambda: self._error("offer_refused", why))

@@ -173,6 +173,7 @@ ADVICE: dict[What, str] = {
     "out_of_order": _("Please load this page again."),
     "charter_changed": _("The charter was changed while you were reading. Please read it again, then accept it."),
     "offer_refused": _("Your browser and the service found no common way to talk. Try another browser or device."),
+    "restart_refused": _("Please load this page again."),
     "too_fast": _("Please wait a moment, then load this page again."),
     "internal": _("The service had a failure. Please try again."),
 }

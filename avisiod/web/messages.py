@@ -83,7 +83,7 @@ class Resume(Message, frozen=True, kw_only=True):
 
 
 class Offer(Message, frozen=True, kw_only=True):
-    """The page's SDP offer (RFC 8829), right after `joined`, and again for each new RTCPeerConnection."""
+    """The page's SDP offer (RFC 8829), right after `joined`, then for each new RTCPeerConnection or ICE restart."""
 
     sdp: Sdp
 
@@ -163,7 +163,9 @@ class Replaced(Message, frozen=True, kw_only=True):
     """The call went on in another page of the same relative. The portal closes with 4001."""
 
 
-What = Literal["malformed", "out_of_order", "charter_changed", "offer_refused", "too_fast", "internal"]
+What = Literal[
+    "malformed", "out_of_order", "charter_changed", "offer_refused", "restart_refused", "too_fast", "internal"
+]
 
 
 class Error(Message, frozen=True, kw_only=True):

@@ -103,7 +103,8 @@ def _stun() -> st.SearchStrategy[bytes]:
 @pytest_twisted.ensureDeferred
 async def test_no_datagram_whatsoever_opens_a_pair_or_raises() -> None:
     async def scenario() -> None:
-        connection = IceConnection(lambda: AnyPort().take(0.0)[0], "", components=1)
+        records: list[bytes] = []
+        connection = IceConnection(lambda: AnyPort().take(0.0)[0], "", records.append, components=1)
         protocol = GuardedProtocol(connection)
         transport = _Transport()
         protocol.transport = transport  # type: ignore[assignment] # enough of one
@@ -122,6 +123,7 @@ async def test_no_datagram_whatsoever_opens_a_pair_or_raises() -> None:
         none_passes()
         assert protocol.valid == set()
         assert media == []
+        assert records == []
         assert connection._queue.empty()
         await connection.close()
 

@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
 
-from avisiod.gateway import browser_leg, sdp, sdp_browser
+from avisiod.gateway import ice_path, sdp, sdp_browser
 from avisiod.gateway.leg import Codec, Kind, MediaLine
 from avisiod.gateway.wire import OfferUnacceptable
 from tests.fuzz.common import in_words
@@ -72,7 +72,7 @@ def one(data: bytes) -> None:
 
 def _usable(text: str) -> None:
     try:
-        found = browser_leg.usable_candidate(text, "8.8.8.8")
+        found = ice_path.usable_candidate(text, "8.8.8.8")
     except ValueError:
         return
     assert found is None or ipaddress.ip_address(found.ip).is_global

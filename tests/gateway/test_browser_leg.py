@@ -11,7 +11,8 @@ from aiortc import RTCCertificate
 from aiortc.rtcdtlstransport import SRTP_PROFILES
 from OpenSSL import SSL
 
-from avisiod.gateway.browser_leg import BrowserLeg, usable_candidate
+from avisiod.gateway.browser_leg import BrowserLeg
+from avisiod.gateway.ice_path import usable_candidate
 from avisiod.gateway.leg import Kind
 from tests.gateway.webrtc_peer import LINES, Heard, Page, joined, outside, rtp, run, until
 
@@ -230,7 +231,7 @@ async def test_a_candidate_that_cannot_be_used_is_passed_over(nonsense):
         leg = BrowserLeg(Heard(), outside(), [], {})
         await leg.gather()
         leg.add_candidate(nonsense)
-        assert leg._ice.getRemoteCandidates() == []
+        assert leg._connection.remote_candidates == []
         await leg.close()
 
     await run(scenario())
@@ -290,3 +291,91 @@ def test_checks_are_not_aimed_at_this_machine_or_at_networks_that_a_relative_can
 def test_an_address_that_nobody_has_is_no_candidate(address):
     with pytest.raises(ValueError, match=r"."):
         usable_candidate(f"1 1 udp 1 {address} typ host", "9.9.9.9")
+
+
+@pytest_twisted.ensureDeferred
+async def test_after_an_ice_restart_the_same_encryption_goes_on_over_another_path(monkeypatch):
+    async def scenario():
+        heard, settings = Heard(), outside()
+        page, leg = Page(monkeypatch), BrowserLeg(heard, settings, [], {})
+        first = await joined(page, leg)
+        await until(lambda: heard.states == ["connected"])
+        await page.send(rtp(8, sequence=1))
+        offer = await page.restart()
+        second = await leg.restart([])
+        leg.restarted(offer)
+        await page.send(rtp(8, sequence=2))  # over the old path, which serves until the new one stands
+        await page.move_to(second)
+        await until(lambda: heard.states == ["connected", "moved"])
+        await page.send(rtp(8, sequence=3))
+        leg.send_rtp(Kind.AUDIO, rtp(8, ssrc=99))
+        leg.send_rtcp(Kind.AUDIO, RECEIVER_REPORT)
+        await until(lambda: len(heard.packets) == 3 and page.dtls.packets and page.dtls.reports, "all arrived")
+        for each in page.before:
+            await each.stop()  # with an old path that is gone the new one goes on
+        await until(lambda: settings.ports.given_back == settings.ports.taken[:1], "the old port is free again")
+        leg.send_rtp(Kind.AUDIO, rtp(8, sequence=2, ssrc=99))
+        stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        stranger.sendto(rtp(8), ("127.0.0.1", _port(second.candidates[0])))
+        stranger.close()
+        await until(lambda: leg.dropped_strangers == 1, "the new path is guarded as the old one")
+        await leg.close()
+        await page.close()
+        assert [packet for _, packet in heard.packets] == [rtp(8, sequence=n) for n in (1, 2, 3)]
+        assert (second.username, second.password) != (first.username, first.password)
+        assert second.fingerprints == first.fingerprints
+        assert _port(second.candidates[0]) != _port(first.candidates[0])
+        assert heard.states == ["connected", "moved"]
+        assert sorted(settings.ports.given_back) == sorted(settings.ports.taken)
+
+    await run(scenario())
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_ice_restart_that_is_given_up_or_goes_nowhere_leaves_the_old_path(monkeypatch):
+    async def scenario():
+        monkeypatch.setattr("avisiod.gateway.browser_leg.CONNECT_TIMEOUT_S", 0.3)
+        heard, settings = Heard(), outside()
+        page, leg = Page(monkeypatch), BrowserLeg(heard, settings, [], {})
+        await joined(page, leg)
+        await until(lambda: heard.states == ["connected"])
+        await leg.restart([])
+        await leg.abandon()
+        await leg.restart([])
+        await leg.restart([])  # another one before the first is answered
+        leg.restarted(await page.offer())  # of a path that nobody checks from
+        await until(lambda: len(settings.ports.given_back) == 3, "each port is free again")
+        await page.send(rtp(8))
+        await until(lambda: heard.packets, "the old path serves")
+        await leg.close()
+        await page.close()
+        assert heard.states == ["connected"]
+        assert sorted(settings.ports.given_back) == sorted(settings.ports.taken)
+
+    await run(scenario())
+
+
+@pytest_twisted.ensureDeferred
+async def test_without_consent_the_leg_fails_unless_a_restart_brings_another_path(monkeypatch):
+    async def scenario():
+        heard = Heard()
+        page, leg = Page(monkeypatch), BrowserLeg(heard, outside(), [], {})
+        await joined(page, leg)
+        await until(lambda: heard.states == ["connected"])
+        offer = await page.restart()
+        answer = await leg.restart([])
+        leg.restarted(offer)
+        await leg._connection.close()  # what aioice does once consent has expired
+        await asyncio.sleep(0)
+        leg.send_rtp(Kind.AUDIO, rtp(8, ssrc=99))
+        await page.move_to(answer)
+        await until(lambda: heard.states == ["connected", "moved"])
+        await page.send(rtp(8))
+        await until(lambda: heard.packets, "media goes on")
+        await leg._connection.close()
+        await until(lambda: heard.states == ["connected", "moved", "failed"])
+        assert not leg.may_restart
+        await leg.close()
+        await page.close()
+
+    await run(scenario())

@@ -5,6 +5,7 @@ import gc
 import itertools
 import json
 import os
+import re
 import time
 import weakref
 
@@ -277,6 +278,54 @@ async def test_another_page_takes_the_place_of_the_first_and_needs_a_bridge_of_i
     await scene.both_send(KEY, 2)
     await until(lambda: len(scene.seen(102)) == 2)
     assert [each["state"] for each in scene.events(wire.LegChanged)] == ["flowing"] * 3
+
+
+@scene
+async def test_an_ice_restart_interrupts_nothing(scene):
+    await scene.join()
+    await scene.flowing()
+    scene.call.bridge(time.monotonic() + 60)
+    await scene.both_send(KEY, 2)
+    await until(lambda: len(scene.seen(102)) == 2)
+    told, first = len(scene.told), scene.call._answers
+    offer = await scene.page.restart()
+    answer = await scene.call.restart_outside("s1", sdp_offer(offer), [])
+    await scene.both_send(KEY, 2)
+    await scene.page.move_to(transport_of(answer))
+    await until(lambda: scene.call._outside._path is not None and not scene.call._outside._next, "moved")
+    await scene.both_send(KEY, 2)
+    await until(lambda: len(scene.seen(102)) == 6)
+    await until(lambda: len(scene.phone.received[Kind.VIDEO]) == 6)
+    numbers = [rtp.sequence(packet) for packet in scene.seen(102)]
+    assert all((b - a) & 0xFFFF == 1 for a, b in itertools.pairwise(numbers)), "one line of numbers"
+    assert len({rtp.ssrc(packet) for packet in scene.seen(102)}) == 1
+    assert f"a=ssrc:{first.ssrcs[Kind.VIDEO]} " in answer
+    assert re.search(r"^o=avisiod \d+ 2 ", answer, re.MULTILINE)
+    assert [each for each, _ in scene.told[told:] if each is wire.LegChanged] == []
+    assert scene.call._bridged
+
+
+@scene
+async def test_an_ice_restart_that_changes_more_or_has_no_leg_is_refused_and_the_leg_goes_on(scene):
+    with pytest.raises(wire.OfferUnacceptable, match="no connection"):
+        await scene.call.restart_outside("s1", "v=0", [])
+    await scene.join("s1")
+    await scene.flowing()
+    scene.call.bridge(time.monotonic() + 60)
+    same = await scene.page.offer()
+    other = msgspec.structs.replace(same, fingerprints=(("sha-256", ":".join(["00"] * 32)),))
+    fresh = await scene.page.restart()
+    for session, offer in (
+        ("s2", sdp_offer(fresh)),
+        ("s1", sdp_offer(same)),
+        ("s1", sdp_offer(other)),
+        ("s1", sdp_offer(fresh, video=False)),
+        ("s1", "v=0\r\nnonsense"),
+    ):
+        with pytest.raises(wire.OfferUnacceptable):
+            await scene.call.restart_outside(session, offer, [])
+    await scene.both_send(KEY, 2)
+    await until(lambda: len(scene.seen(102)) == 2)
 
 
 @scene

@@ -107,6 +107,7 @@ class Page:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda **_: ["127.0.0.1"])
+        self.before: list[RTCIceTransport] = []
         self.gatherer = RTCIceGatherer(iceServers=[])
         self.ice = RTCIceTransport(self.gatherer)
         self.ice._connection.ice_controlling = True
@@ -123,6 +124,21 @@ class Page:
             candidates=tuple(candidate_to_sdp(each) for each in self.gatherer.getLocalCandidates()),
         )
 
+    async def restart(self) -> IceDtls:
+        """Offer an ICE restart: another port and other credentials, the same certificate."""
+        self.before.append(self.ice)
+        records = self.ice._connection._queue
+        self.gatherer = RTCIceGatherer(iceServers=[])
+        self.ice = RTCIceTransport(self.gatherer)
+        self.ice._connection.ice_controlling = True
+        self.ice._connection._queue = records  # DTLS and media go on where they are read
+        return await self.offer()
+
+    async def move_to(self, answer: IceDtls) -> None:
+        """Go on over what the answer to the restart announces."""
+        await self.ice_to(answer)
+        self.dtls._transport = self.ice
+
     async def ice_to(self, answer: IceDtls) -> None:
         for each in answer.candidates:
             await self.ice.addRemoteCandidate(candidate_from_sdp(each))
@@ -138,7 +154,8 @@ class Page:
 
     async def close(self) -> None:
         await self.dtls.stop()
-        await self.ice.stop()
+        for ice in (self.ice, *self.before):
+            await ice.stop()
 
 
 async def joined(

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail
 from avisiod.calls.call import State
 from avisiod.calls.reasons import EndReason
 from avisiod.gateway import wire
-from avisiod.ports import InvitationRecord, Joined, Rejected, SmsFailed, StoreUnavailable
+from avisiod.ports import InvitationRecord, Joined, Rejected, RestartRefused, SmsFailed, StoreUnavailable
 from tests.switchboard.scene import CHARTER, LIMIT_S, Page, Scene, eventually, make_scene
 
 HOME = "192.0.2.7"
@@ -441,3 +441,24 @@ async def test_a_media_worker_that_ends_is_looked_after_though_no_call_was_count
     await scene.board.stop()
     scene.board.media_lost([])
     assert len(looked) == 1, "a worker that we end ourselves leaves nothing behind"
+
+
+def _sdp(connection: int, version: int = 2) -> str:
+    return f"v=0\r\no=- {connection} {version} IN IP4 127.0.0.1\r\ns=-\r\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_further_offer_of_the_same_connection_restarts_ice_and_the_call_goes_on(scene: Scene) -> None:
+    entry, page, joined = await scene.connect()
+    await scene.desk.offer(joined.session, _sdp(7))
+    page.told.clear()
+    await scene.desk.offer(joined.session, _sdp(7, 3))
+    assert scene.media.last("restart_browser_leg")[1:4] == (entry.call.id, joined.session, _sdp(7, 3))
+    assert (entry.call.state, page.told) == (State.CONNECTED, [])
+    scene.media.failing["restart_browser_leg"] = wire.OfferUnacceptable("gone")
+    with pytest.raises(RestartRefused):
+        await scene.desk.offer(joined.session, _sdp(7, 4))
+    assert entry.call.state is State.CONNECTED
+    await scene.desk.offer(joined.session, _sdp(8))
+    assert entry.call.state is State.INTERRUPTED, "another connection needs a bridge of its own"
+    assert scene.media.last("open_browser_leg")[3] == _sdp(8)

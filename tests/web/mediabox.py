@@ -150,6 +150,11 @@ class MediaBox:
         else:
             self._adding = asyncio.ensure_future(self.connections[-1].addIceCandidate(_candidate(text)))
 
+    def vanish(self) -> None:
+        """The latest connection's network path is gone, without a word."""
+        ice = self.connections[-1].getSenders()[0].transport.transport
+        self._vanishing = asyncio.ensure_future(ice._connection.close())
+
     async def close(self) -> None:
         for connection in self.connections:
             await connection.close()

@@ -90,6 +90,18 @@ async def test_an_offer_that_cannot_be_answered_says_why_and_another_may_follow(
     await page.hears("answer")
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_restart_that_is_refused_says_so_and_the_page_may_begin_anew(served: Served) -> None:
+    page = await joined(served.portal.port)
+    served.desk.answer = lambda sdp: fail(ports.RestartRefused("no connection is left"))
+    page.say(type="offer", sdp="v=0")
+    error = await page.hears("error")
+    assert (error["what"], error["detail"]) == ("restart_refused", "no connection is left")
+    served.desk.answer = lambda sdp: succeed("v=0")
+    page.say(type="offer", sdp="v=0")
+    await page.hears("answer")
+
+
 @pytest.mark.parametrize("reason", EndReason)
 @pytest_twisted.ensureDeferred
 async def test_each_end_is_told_with_its_cause_and_closes_the_page(served: Served, reason: EndReason) -> None:

@@ -3,18 +3,19 @@
 import asyncio
 import hashlib
 import pathlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 import pytest_twisted
 from playwright.sync_api import Browser, Page
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.threads import blockingCallFromThread
 
 from avisiod import ports
 from avisiod.calls.reasons import EndReason
+from avisiod.gateway.sdp import writer
 from avisiod.web.charter import OURS
 from tests.web.browser import chromium, in_browser, new_page, to_call, to_code, until
 from tests.web.conftest import Served, serve
@@ -283,6 +284,36 @@ async def test_a_lost_connection_is_told_and_made_again(served: Served, box: Med
 
     await browse(steps)
     assert len(box.offers) == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_lost_network_path_is_replaced_and_where_that_is_refused_the_page_begins_anew(
+    served: Served, box: MediaBox
+) -> None:
+    offers: list[str] = []
+
+    def answer(sdp: str) -> Awaitable[str]:
+        offers.append(sdp)
+        return fail(ports.RestartRefused("no connection is left")) if len(offers) == 2 else box.answer(sdp)
+
+    served.desk.answer = answer
+
+    def steps(browser: Browser) -> Page:
+        page = new_page(browser)
+        to_call(page, served.url)
+        page.wait_for_selector("#step-call:not([hidden])")
+        sees_the_other_side(page)
+        tell(box.vanish)
+        while len(offers) < 3:
+            page.wait_for_timeout(50)
+        sees_the_other_side(page)
+        return page
+
+    await browse(steps)
+    first, restart, anew = (writer(sdp) for sdp in offers)
+    assert first == restart != anew
+    first_ufrag, second_ufrag, _ = (sdp.split("a=ice-ufrag:")[1].split()[0] for sdp in offers)
+    assert first_ufrag != second_ufrag
 
 
 @pytest_twisted.ensureDeferred

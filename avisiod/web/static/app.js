@@ -114,6 +114,7 @@ const heard = {
   },
   error(message) {
     if (message.what === "charter_changed") code.charterChanged();
+    else if (message.what === "restart_refused") call?.restartRefused();
     else if (message.what === "offer_refused") end({ title: _("Sound and picture could not start"), advice: message.advice }, []);
     else if (call) { call.refused(); announce(message.advice); }
     else code.failed(message.advice);

@@ -8,6 +8,9 @@ import * as quality from "./quality.js";
 import * as sounds from "./sounds.js";
 import { _, clock, duration } from "./texts.js";
 
+const ANSWER_WITHIN_MS = 5000; // without an answer by then the network changed under the WebSocket too
+const RESTARTED_WITHIN_MS = 8000; // then a new RTCPeerConnection is tried
+
 /** Events: "over" once the person hung up and the portal could not be told. */
 export class Call extends EventTarget {
   #connection;
@@ -16,6 +19,9 @@ export class Call extends EventTarget {
   #iceServers = [];
   #waiting = false;
   #renew = false;
+  #restarting = false;
+  #unanswered = null;
+  #stuck = null;
   #reviving = false;
   #deadline = null;
   #ticker = null;
@@ -30,7 +36,8 @@ export class Call extends EventTarget {
     this.#stream = stream;
     this.#peer = new Peer((message) => connection.send(message));
     this.#peer.addEventListener("track", (event) => this.#picture(event.detail));
-    this.#peer.addEventListener("failed", () => this.#offer());
+    this.#peer.addEventListener("lost", () => this.#restart());
+    this.#peer.addEventListener("connected", () => this.#restored());
     this.#stopQuality = quality.watch(this.#peer, (text) => this.#quality(text));
     this.#buttons();
     this.#open();
@@ -45,7 +52,7 @@ export class Call extends EventTarget {
   joined({ token, recorded, ice_servers: iceServers }) {
     memory.token = token;
     this.#iceServers = iceServers.map((server) => ({ ...server }));
-    this.#waiting = false;
+    this.#forget();
     const note = element("recording");
     note.textContent = recorded ? _("Recorded") : _("Not recorded");
     note.classList.toggle("on", recorded);
@@ -54,7 +61,7 @@ export class Call extends EventTarget {
   }
 
   async answer({ sdp }) {
-    this.#waiting = false;
+    this.#answered();
     if (this.#renew) {
       this.#renew = false;
       this.#offer();
@@ -64,7 +71,13 @@ export class Call extends EventTarget {
   }
 
   refused() {
-    this.#waiting = false;
+    this.#forget();
+  }
+
+  /** The portal has nothing left to restart: begin anew. */
+  restartRefused() {
+    this.#forget();
+    this.#offer();
   }
 
   state({ state, remaining_s: remaining }) {
@@ -103,7 +116,7 @@ export class Call extends EventTarget {
 
   /** The connection to the portal went; it is being made again. */
   away() {
-    this.#waiting = false;
+    this.#forget();
     this.#phase = "away";
     sounds.play("lost");
     this.#curtain(_("Your connection is lost, reconnecting…"), _("Stay on this page. You need no new code."));
@@ -113,6 +126,8 @@ export class Call extends EventTarget {
   close() {
     clearInterval(this.#ticker);
     this.#stopQuality();
+    this.#forget();
+    clearTimeout(this.#stuck);
     this.#peer.close();
     this.#connection.persistent = false;
     this.#wakeLock?.release().catch(() => {});
@@ -157,14 +172,49 @@ export class Call extends EventTarget {
   }
 
   #offer() {
+    this.#send(() => this.#peer.start(this.#stream, this.#iceServers));
+    this.#restarting = false;
+    clearTimeout(this.#stuck);
+  }
+
+  // The network path is gone. Another one may carry the same call on; where none is found a new connection may.
+  #restart() {
+    if (this.#restarting) {
+      this.#offer();
+      return;
+    }
+    if (!this.#connection.ready) return; // once the portal is back, all begins anew
+    this.#restarting = true;
+    this.#send(() => this.#peer.restart());
+    clearTimeout(this.#stuck);
+    this.#unanswered = setTimeout(() => this.#connection.renew(), ANSWER_WITHIN_MS);
+    this.#stuck = setTimeout(() => { if (!this.#peer.connected) this.#offer(); }, RESTARTED_WITHIN_MS);
+  }
+
+  #restored() {
+    this.#restarting = false;
+    clearTimeout(this.#stuck);
+  }
+
+  // The portal answers one offer at a time; one that comes meanwhile is made once the answer is there.
+  #send(make) {
     if (this.#waiting) {
-      // The portal answers one offer at a time.
       this.#renew = true;
       return;
     }
     if (!this.#connection.ready) return;
     this.#waiting = true;
-    this.#peer.start(this.#stream, this.#iceServers).catch(() => { this.#waiting = false; });
+    make().catch(() => { this.#answered(); });
+  }
+
+  #answered() {
+    this.#waiting = false;
+    clearTimeout(this.#unanswered);
+  }
+
+  #forget() {
+    this.#answered();
+    this.#renew = false;
   }
 
   #picture(stream) {

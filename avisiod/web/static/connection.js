@@ -3,6 +3,7 @@
 import { page } from "./texts.js";
 
 const BACKOFF_MS = [300, 1000, 2000, 3000, 5000];
+const CONNECT_WITHIN_MS = 8000; // a connection begun while the network was away takes much longer to notice its return
 const SILENT_MS = 25000; // the portal speaks every 10 s during a call
 
 /** Events: "open", "message" (detail: the message), "away" (will try again), "closed" (detail: the close code). */
@@ -41,6 +42,9 @@ export class Connection extends EventTarget {
     address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(address, page.subprotocol);
     this.#socket = socket;
+    setTimeout(() => {
+      if (socket === this.#socket && socket.readyState === WebSocket.CONNECTING && this.#persistent) this.#again(0);
+    }, CONNECT_WITHIN_MS);
     socket.onopen = () => {
       this.#tries = 0;
       this.#heard = performance.now();
@@ -73,6 +77,14 @@ export class Connection extends EventTarget {
     return true;
   }
 
+  /** The portal does not answer any more, whatever the socket believes: connect again now. */
+  renew() {
+    if (!this.#persistent || this.#done) return;
+    this.dispatchEvent(new Event("away"));
+    this.#heard = performance.now();
+    this.#again(0);
+  }
+
   close() {
     this.#done = true;
     this.persistent = false;
@@ -91,9 +103,6 @@ export class Connection extends EventTarget {
   }
 
   #check() {
-    if (!this.#socket || performance.now() - this.#heard < SILENT_MS) return;
-    this.dispatchEvent(new Event("away"));
-    this.#heard = performance.now();
-    this.#again(0);
+    if (this.#socket && performance.now() - this.#heard >= SILENT_MS) this.renew();
   }
 }

@@ -1,9 +1,9 @@
 // Sound and picture: one RTCPeerConnection at a time, always offered by the page.
 
 const MAX_VIDEO_BPS = 900_000;
-const LOST_AFTER_MS = 4000;
+const LOST_AFTER_MS = 2000;
 
-/** Events: "track" (detail: the remote MediaStream), "connected", "failed". */
+/** Events: "track" (detail: the remote MediaStream), "connected", "lost" (its network path; `restart` may help). */
 export class Peer extends EventTarget {
   #send;
   #pc = null;
@@ -38,10 +38,27 @@ export class Peer extends EventTarget {
       const transceiver = pc.addTransceiver(track ?? kind, options);
       if (kind === "video") preferH264(transceiver);
     }
-    await pc.setLocalDescription(await pc.createOffer());
+    await this.#offer(pc);
+  }
+
+  /** Look for another network path (ICE restart); sound, picture and encryption go on over it. */
+  async restart() {
+    const pc = this.#pc;
+    if (pc?.signalingState !== "stable") throw new Error("there is nothing to restart");
+    clearTimeout(this.#lost);
+    this.#early = [];
+    await this.#offer(pc, { iceRestart: true });
+  }
+
+  get connected() {
+    return this.#pc?.connectionState === "connected";
+  }
+
+  async #offer(pc, options = {}) {
+    await pc.setLocalDescription(await pc.createOffer(options));
     if (pc !== this.#pc) return;
     this.#send({ type: "offer", sdp: pc.localDescription.sdp });
-    const early = this.#early;
+    const early = this.#early ?? [];
     this.#early = null;
     for (const candidate of early) this.#send({ type: "candidate", candidate });
   }
@@ -82,9 +99,9 @@ export class Peer extends EventTarget {
     if (pc !== this.#pc) return;
     clearTimeout(this.#lost);
     if (pc.connectionState === "connected") this.dispatchEvent(new Event("connected"));
-    if (pc.connectionState === "failed") this.dispatchEvent(new Event("failed"));
+    if (pc.connectionState === "failed") this.dispatchEvent(new Event("lost"));
     if (pc.connectionState === "disconnected") {
-      this.#lost = setTimeout(() => this.dispatchEvent(new Event("failed")), LOST_AFTER_MS);
+      this.#lost = setTimeout(() => this.dispatchEvent(new Event("lost")), LOST_AFTER_MS);
     }
   }
 }
