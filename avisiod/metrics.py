@@ -57,6 +57,14 @@ class Stream(Protocol):
     def resent(self) -> int:
         """Since the leg began."""
 
+    @property
+    def freezes(self) -> int:
+        """Since the leg began."""
+
+    @property
+    def frozen_ms(self) -> int:
+        """Since the leg began."""
+
 
 class Leg(Protocol):
     """Counters of one leg."""
@@ -91,6 +99,10 @@ class Leg(Protocol):
 
     @property
     def pictures_asked(self) -> int:
+        """Since the leg began."""
+
+    @property
+    def pictures_wanted(self) -> int:
         """Since the leg began."""
 
 
@@ -247,6 +259,19 @@ class _Media:
             registry=registry,
         )
         self._asked = Counter("avisiod_pictures_asked", "Keyframe requests sent.", ["leg"], registry=registry)
+        self._wanted = Counter("avisiod_pictures_wanted", "Keyframe requests heard.", ["leg"], registry=registry)
+        self._freezes = Counter(
+            "avisiod_picture_freezes",
+            "Times that a leg's picture broke: a packet was lost for good while it was whole.",
+            ["leg"],
+            registry=registry,
+        )
+        self._frozen = Counter(
+            "avisiod_picture_frozen_seconds",
+            "How long broken pictures lasted, until the next keyframe.",
+            ["leg"],
+            registry=registry,
+        )
         self._queued = Gauge(
             "avisiod_recorder_queue_packets",
             "Packets that wait for a recorder, the longest queue.",
@@ -259,6 +284,8 @@ class _Media:
         for leg in LEGS:
             for why in ("stranger", "invalid"):
                 self._dropped.labels(leg, why)
+            for counter in (self._asked, self._wanted, self._freezes, self._frozen):
+                counter.labels(leg)
 
     def stats(self, stats: Stats) -> None:
         """Take a call's counters; what was counted before is not counted twice."""
@@ -294,14 +321,19 @@ class _Media:
         self._add(call, self._dropped, (name, "stranger"), "stranger", leg.dropped_strangers)
         self._add(call, self._dropped, (name, "invalid"), "invalid", leg.dropped_invalid)
         self._add(call, self._asked, (name,), "asked", leg.pictures_asked)
+        self._add(call, self._wanted, (name,), "wanted", leg.pictures_wanted)
+        self._add(call, self._freezes, (name,), "freezes", leg.video_received.freezes)
+        self._add(call, self._frozen, (name,), "frozen", leg.video_received.frozen_ms, 0.001)
 
-    def _add(self, call: str, counter: Counter, labels: tuple[str, ...], what: str, total: int) -> None:
+    def _add(
+        self, call: str, counter: Counter, labels: tuple[str, ...], what: str, total: int, unit: float = 1
+    ) -> None:
         """Add what is new. A total that went back belongs to a leg that began anew: all of it is new."""
         seen = self._seen.setdefault(call, {})
         before = seen.get((what, *labels), 0)
         seen[(what, *labels)] = total
         new = total - before if total >= before else total
-        (counter.labels(*labels) if labels else counter).inc(max(0, new))
+        (counter.labels(*labels) if labels else counter).inc(max(0, new) * unit)
 
 
 class _World:

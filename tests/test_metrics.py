@@ -82,6 +82,18 @@ def test_counters_of_a_call_are_added_once_whatever_is_reported_how_often() -> N
     assert found["avisiod_recorded_bytes_total"] == 14
 
 
+def test_broken_pictures_and_their_time_are_counted() -> None:
+    metrics = Metrics()
+    for freezes, frozen_ms in ((1, 500), (3, 1750)):
+        stream = StreamStats(freezes=freezes, frozen_ms=frozen_ms)
+        leg = LegStats(video_received=stream, pictures_wanted=freezes)
+        metrics.media.stats(CallStats(call="c1", phone=LegStats(), outside=leg))
+    found = samples(metrics)
+    assert found['avisiod_picture_freezes_total{leg="outside"}'] == 3
+    assert found['avisiod_picture_frozen_seconds_total{leg="outside"}'] == pytest.approx(1.75)
+    assert found['avisiod_pictures_wanted_total{leg="outside"}'] == 3
+
+
 @given(totals=st.lists(st.integers(0, 10_000), max_size=20))
 def test_a_counter_never_goes_back_even_when_a_leg_begins_anew(totals: list[int]) -> None:
     metrics = Metrics()

@@ -74,6 +74,8 @@ class LegFeedback:
         self.clock = SenderClock({})
         self.unreadable = 0
         """Compound packets that are none."""
+        self.pictures_wanted = 0
+        """Keyframe requests of the peer."""
 
     def follow(
         self,
@@ -278,9 +280,8 @@ class LegFeedback:
                         overhead=packet.overhead,
                     )
                 )
-            case rtcp.PictureLoss():
-                self._wants_picture()
-            case rtcp.FullIntraRequest():
+            case rtcp.PictureLoss() | rtcp.FullIntraRequest():
+                self.pictures_wanted += 1
                 self._wants_picture()
 
     def _is_ours(self, ssrcs: tuple[int, ...]) -> bool:
@@ -320,6 +321,7 @@ class LegFeedback:
             dropped_strangers=self._leg.dropped_strangers if self._leg is not None else 0,
             dropped_invalid=(self._leg.dropped_invalid if self._leg is not None else 0) + self.unreadable,
             pictures_asked=self._keyframes.asked if self._keyframes is not None else 0,
+            pictures_wanted=self.pictures_wanted,
             round_trip_ms=self.round_trip_s * 1000,
         )
         nothing = StreamStats()

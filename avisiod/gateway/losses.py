@@ -33,7 +33,19 @@ class _Missing:
 class Losses:
     """Hears of gaps and of late packets; `look` says what to ask for."""
 
-    __slots__ = ("_broken_at", "_keyframe", "_missing", "asked", "asks", "gaps", "given_up", "repaired")
+    __slots__ = (
+        "_broken_at",
+        "_broken_since",
+        "_keyframe",
+        "_missing",
+        "asked",
+        "asks",
+        "freezes",
+        "frozen_s",
+        "gaps",
+        "given_up",
+        "repaired",
+    )
 
     def __init__(self, *, asks: bool) -> None:
         """`asks`: the sender takes NACKs; otherwise what is missing is given up as soon as it is not just late."""
@@ -45,6 +57,12 @@ class Losses:
         self.given_up = 0
         self.gaps = 0
         """Packets that did not come in their turn, whatever became of them."""
+        self.freezes = 0
+        """Times that a packet was given up while the picture was whole: whoever decodes it has a broken or a still
+        picture until the next keyframe."""
+        self.frozen_s = 0.0
+        """How long that was, those that are over."""
+        self._broken_since = 0.0
         self._missing: dict[int, _Missing] = {}
         self._keyframe = -1
         self._broken_at = -1
@@ -59,7 +77,7 @@ class Losses:
         self.gaps += after - first
         oldest = after - MAX_LATE
         if first < oldest:
-            self._lose(oldest - 1)
+            self._lose(oldest - 1, now)
             first = oldest
         for number in range(first, after):
             self._missing[number] = _Missing(now)
@@ -75,9 +93,12 @@ class Losses:
             self.gaps -= 1
         return True
 
-    def keyframe(self, number: int) -> None:
+    def keyframe(self, number: int, now: float) -> None:
         """A keyframe begins with this packet: what was lost before it hurts nobody any more."""
+        was_broken = self.broken
         self._keyframe = number
+        if was_broken and not self.broken:
+            self.frozen_s += now - self._broken_since
 
     def forget(self) -> None:
         """Another source, of which nothing is missing yet."""
@@ -93,7 +114,7 @@ class Losses:
                 continue
             if self._is_hopeless(number, missing, highest, now):
                 del self._missing[number]
-                self._lose(number)
+                self._lose(number, now)
                 continue
             missing.tries += 1
             missing.due = min(now + patience, missing.since + GIVE_UP_S)
@@ -105,9 +126,13 @@ class Losses:
         late = now - missing.since >= GIVE_UP_S or number <= highest - MAX_LATE
         return late or not self.asks or missing.tries >= MAX_TRIES
 
-    def _lose(self, number: int) -> None:
+    def _lose(self, number: int, now: float) -> None:
+        was_broken = self.broken
         self.given_up += 1
         self._broken_at = max(self._broken_at, number)
+        if self.broken and not was_broken:
+            self.freezes += 1
+            self._broken_since = now
 
     @property
     def broken(self) -> bool:

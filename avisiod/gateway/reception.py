@@ -183,6 +183,8 @@ class Reception:
             keyframes=self.keyframes,
             asked_again=self.losses.asked if self.losses is not None else 0,
             resent=self.losses.repaired if self.losses is not None else 0,
+            freezes=self.losses.freezes if self.losses is not None else 0,
+            frozen_ms=round(self.losses.frozen_s * 1000) if self.losses is not None else 0,
         )
 
     def _lost_since_base(self) -> int:
@@ -226,4 +228,4 @@ class Reception:
             self.keyframe_at = arrival
             self.keyframes += 1
             if self.losses is not None:
-                self.losses.keyframe(self.extended)
+                self.losses.keyframe(self.extended, arrival)

@@ -17,6 +17,10 @@ class StreamStats(msgspec.Struct, kw_only=True):
     """Packets that the receiver of this direction missed and asked for, each time counted (RFC 4585)."""
     resent: int = 0
     """Packets that came, or were sent, because they had been asked for."""
+    freezes: int = 0
+    """Of what is received: a packet was lost for good while the picture was whole, so it broke or stood still."""
+    frozen_ms: int = 0
+    """How long until the next keyframe, all of them together."""
 
 
 class LegStats(msgspec.Struct, kw_only=True):
@@ -33,6 +37,8 @@ class LegStats(msgspec.Struct, kw_only=True):
     """Not RTP, RTCP, STUN or DTLS, wrong payload type, or not authentic."""
     pictures_asked: int = 0
     """Keyframe requests sent to this leg's sender."""
+    pictures_wanted: int = 0
+    """Keyframe requests of this leg's receiver, by RTCP: it could not decode, or began."""
 
 
 class RecorderStats(msgspec.Struct, kw_only=True):

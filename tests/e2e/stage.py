@@ -82,14 +82,17 @@ class Stage:
         program: Sequence[str] = (sys.executable, "-m", "avisiod"),
         environment: Mapping[str, str] | None = None,
         story: Story | None = None,
+        edge_address: str = "127.0.0.1",
     ) -> None:
-        """`program` runs the daemon, ours or an installed one; `environment` is added to its own."""
+        """`program` runs the daemon, ours or an installed one; `environment` is added to its own. Phones reach the
+        edge at `edge_address`."""
         self.folder = folder.resolve()
         self.phones = {entry.user: entry for entry in phones}
         self.contacts = list(contacts)
         self.story = story or Story()
         self.sms: Feed[Received] = Feed("the modem")
         self.config_file = self.folder / "avisiod.yaml"
+        self._edge_address = edge_address
         self._program = program
         self._environment = {"PYTHONPATH": str(ROOT), **(environment or {})}
         self._settings = self._config(settings or {})
@@ -239,7 +242,7 @@ class Stage:
     def start_edge(self) -> None:
         sip = self._settings["sip"]
         workers = [("127.0.0.1", sip["port"] + n) for n in range(sip["workers"])]
-        edge = Kamailio(self.folder / "kamailio", workers, phones_db=self.database)
+        edge = Kamailio(self.folder / "kamailio", workers, phones_db=self.database, address=self._edge_address)
         self._edge = self._closing.enter_context(edge)
         self.story.add("kamailio", f"is the edge, on port {self._edge.port}")
 

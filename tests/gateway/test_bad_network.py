@@ -76,7 +76,7 @@ async def test_with_5_percent_lost_each_way_picture_and_sound_go_on_and_what_was
     numbers = sorted({int.from_bytes(packet[2:4], "big") for packet in packets})
     outside = next(track for track in manifest.tracks if track.name == "outside-video")
     assert min(stage.relay.to_server.dropped, stage.relay.to_client.dropped) > 20, "the network was bad"
-    assert after.freezes - before.freezes <= 3
+    assert after.frozen_s - before.frozen_s < 4, "of 12 s or more"
     assert heard > -40
     assert len(numbers) > 0.99 * (numbers[-1] - numbers[0] + 1), "the phone misses next to nothing"
     assert stats.video_received.lost < 0.3 * stats.video_received.resent
@@ -108,4 +108,4 @@ async def test_a_page_behind_a_link_that_takes_less_than_it_sends_sends_less_and
     assert calm == 3, "three seconds in which a picture came and nothing was lost"
     assert await stage.available() < wanted
     seen = await aside(stage.relative.seen)
-    assert seen.freezes <= 1, "the other direction is not touched"
+    assert seen.lost == 0, "the other direction is not touched"

@@ -180,6 +180,7 @@ def test_a_wish_for_a_picture_is_passed_to_the_call(wish):
     page = Peer()
     page.say(rtcp.ReceiverReport(ssrc=1), wish)
     assert page.wishes == [1]
+    assert page.feedback.stats().pictures_wanted == 1
 
 
 def test_a_keyframe_is_asked_for_until_it_comes():

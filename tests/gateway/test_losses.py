@@ -55,7 +55,7 @@ def test_what_came_late_by_itself_was_no_loss():
 def test_a_later_keyframe_makes_up_for_what_was_given_up(keyframe, broken):
     losses = Losses(asks=False)
     losses.gap(10, 11, 100.0)
-    losses.keyframe(keyframe)
+    losses.keyframe(keyframe, 100.9)
     losses.look(30, 100.1, 0.05)
     assert losses.broken is broken
 
@@ -110,3 +110,28 @@ def test_another_source_begins_with_nothing_missing():
     assert reception.losses.gaps == 3, "of the source before"
     late = packet(b"x", payload_type=1, sequence=3, timestamp=0, ssrc=7)
     assert reception.repaired(late, 100.1) is False
+
+
+def test_a_picture_that_breaks_is_counted_once_until_the_next_keyframe_and_so_is_its_time():
+    losses = Losses(asks=False)
+    losses.gap(10, 11, 100.0)
+    losses.look(11, 100.2, 0.05)
+    losses.gap(20, 22, 100.3)
+    losses.look(22, 100.5, 0.05)
+    assert (losses.freezes, losses.frozen_s) == (1, 0.0), "it was broken already"
+    losses.keyframe(30, 101.2)
+    assert (losses.freezes, losses.frozen_s) == (1, pytest.approx(1.0))
+    losses.keyframe(40, 105.0)
+    losses.gap(50, 51, 110.0)
+    losses.look(51, 110.25, 0.05)
+    losses.keyframe(60, 110.5)
+    assert (losses.freezes, losses.frozen_s) == (2, pytest.approx(1.25))
+
+
+def test_a_packet_that_is_repaired_in_time_breaks_nothing():
+    losses = Losses(asks=True)
+    losses.gap(10, 11, 100.0)
+    losses.look(11, 100.2, 0.05)
+    losses.came(10)
+    losses.look(12, 101.0, 0.05)
+    assert losses.freezes == 0

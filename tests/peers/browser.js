@@ -13,9 +13,13 @@
 
   const figuresOf = async (connection) => {
     const report = await connection.getStats();
-    const figures = { state: connection.connectionState, roundTripS: null, inbound: {}, outbound: {} };
+    const figures = { state: connection.connectionState, roundTripS: null, inbound: {}, outbound: {}, path: {} };
     report.forEach((entry) => {
       if (entry.type === 'candidate-pair' && entry.nominated) figures.roundTripS = entry.currentRoundTripTime ?? null;
+      if (entry.type === 'transport' && entry.selectedCandidatePairId) {
+        const pair = report.get(entry.selectedCandidatePairId);
+        figures.path = { local: { ...report.get(pair?.localCandidateId) }, remote: { ...report.get(pair?.remoteCandidateId) } };
+      }
       const side = { 'inbound-rtp': figures.inbound, 'outbound-rtp': figures.outbound }[entry.type];
       if (side) side[entry.kind] = { ...entry, codec: report.get(entry.codecId)?.mimeType ?? null };
     });

@@ -41,6 +41,7 @@ class Seen(NamedTuple):
     jitter_s: float
     bytes: int
     freezes: int
+    frozen_s: float
     codec: str
 
 
@@ -60,6 +61,16 @@ class Heard(NamedTuple):
         energy = self.energy - (since.energy if since else 0.0)
         seconds = self.seconds - (since.seconds if since else 0.0)
         return max(SILENCE_DBFS, 10 * math.log10(energy / seconds)) if energy > 0 and seconds > 0 else SILENCE_DBFS
+
+
+class NetworkPath(NamedTuple):
+    """Between which candidates (RFC 8445) media passes: the page's and the box's. `relayed_by`: udp, tcp or tls."""
+
+    local: str
+    local_address: str
+    relayed_by: str
+    remote_address: str
+    remote_port: int
 
 
 class Sent(NamedTuple):
@@ -163,11 +174,11 @@ class Chromium:
 class Relative:
     """A person in front of one page."""
 
-    def __init__(self, chromium: Chromium, context: BrowserContext) -> None:
+    def __init__(self, chromium: Chromium, context: BrowserContext, page: Page | None = None) -> None:
         """Made by `Chromium.relative`."""
         self._chromium = chromium
         self._context = context
-        self.page: Page = context.new_page()
+        self.page: Page = page or context.new_page()
         self.console: Feed[str] = Feed("the page's console")
         self.page.on("console", lambda message: self.console.add(f"{message.type}: {message.text}"))
         self.page.on("pageerror", lambda error: self.console.add(f"uncaught: {error}"))
@@ -182,6 +193,16 @@ class Relative:
     def close(self) -> None:
         """The tab closes, as when a person is gone."""
         self.run(self._context.close)
+
+    def second_tab(self) -> "Relative":
+        """The same page once more, as when a person duplicates the tab: what the tab remembers goes along."""
+
+        def duplicate() -> Relative:
+            with self.page.expect_popup() as opened:
+                self.page.evaluate("() => { window.open(location.href); }")
+            return Relative(self._chromium, self._context, opened.value)
+
+        return self.run(duplicate)
 
     def reload(self) -> None:
         self.run(self.page.reload)
@@ -241,6 +262,19 @@ class Relative:
         connections = self.connections()
         return dict(connections[-1]["inbound"].get(kind, {})) if connections else {}
 
+    def path(self) -> NetworkPath:
+        """Of the latest connection; empty before one works."""
+        connections = self.connections()
+        found = connections[-1]["path"] if connections else {}
+        local, remote = found.get("local", {}), found.get("remote", {})
+        return NetworkPath(
+            local=local.get("candidateType", ""),
+            local_address=local.get("address", ""),
+            relayed_by=local.get("relayProtocol", ""),
+            remote_address=remote.get("address", ""),
+            remote_port=remote.get("port", 0),
+        )
+
     def seen(self) -> Seen:
         """Of the latest connection."""
         video = self._inbound("video")
@@ -254,6 +288,7 @@ class Relative:
             jitter_s=video.get("jitter", 0.0),
             bytes=video.get("bytesReceived", 0),
             freezes=video.get("freezeCount", 0),
+            frozen_s=video.get("totalFreezesDuration", 0.0),
             codec=video.get("codec") or "",
         )
 

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
+from tests.peers.namespace import inside, network_of_this_thread
 from tests.peers.waiting import Feed
 
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawn")
@@ -23,7 +24,8 @@ STOP_TIMEOUT_S = 5.0
 
 
 class Process:
-    """A running program, the leader of its own process group, killed with whoever started it.
+    """A running program, the leader of its own process group, killed with whoever started it, in the network of the
+    thread that starts it.
 
     Standard output and error arrive line by line in `lines`, and in the file `log` when one is named.
     """
@@ -42,28 +44,37 @@ class Process:
         self.name = name or Path(argv[0]).name
         self.lines: Feed[str] = Feed(self.name)
         self._log = log.open("a", encoding="utf-8") if log else None
-        self._popen = _spawner.submit(self._spawn, argv, cwd, env, pass_fds).result()
+        network = network_of_this_thread()
+        try:
+            self._popen = _spawner.submit(self._spawn, argv, cwd, env, pass_fds, network).result()
+        finally:
+            os.close(network)
         _alive.add(self)
         self._reader = threading.Thread(target=self._read, name=f"read-{self.name}", daemon=True)
         self._reader.start()
 
     @staticmethod
     def _spawn(
-        argv: Sequence[str | Path], cwd: Path | None, env: Mapping[str, str] | None, pass_fds: Sequence[int]
+        argv: Sequence[str | Path],
+        cwd: Path | None,
+        env: Mapping[str, str] | None,
+        pass_fds: Sequence[int],
+        network: int,
     ) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "--", *map(str, argv)],
-            cwd=cwd,
-            env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            bufsize=1,
-            start_new_session=True,
-            pass_fds=pass_fds,
-        )
+        with inside(network):
+            return subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "--", *map(str, argv)],
+                cwd=cwd,
+                env={**os.environ, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                bufsize=1,
+                start_new_session=True,
+                pass_fds=pass_fds,
+            )
 
     def _read(self) -> None:
         assert self._popen.stdout is not None

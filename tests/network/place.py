@@ -1,0 +1,87 @@
+"""A stage in a small internet: the daemon and the edge on a box with two addresses, the page behind NAT."""
+
+import base64
+import contextlib
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tests.e2e.stage import Stage, make_certificate
+from tests.network.internet import BOX_INSIDE, BOX_OUTSIDE, CORE, PHONES, Internet
+from tests.peers import assets
+from tests.peers.baresip import BaresipPhone
+from tests.peers.browser import Chromium, Relative
+from tests.peers.processes import Process
+
+SECRET = "shared-with-coturn"
+CALL_S = 300
+"""As the phone's film and speech last."""
+
+
+class Place(Stage):
+    """See the module. Methods that ask the daemon must be called inside `net.box`."""
+
+    def __init__(self, folder: Path, net: Internet) -> None:
+        self.net = net
+        secret = folder / "turn.secret"
+        secret.write_text(SECRET)
+        secret.chmod(0o600)
+        settings: dict[str, dict[str, Any]] = {
+            "calls": {"limit_s": 600.0, "warnings_s": []},
+            "media": {
+                "phone_address": BOX_INSIDE,
+                "outside_address": BOX_OUTSIDE,
+                "outside_silent_s": 3.0,
+                "ice_servers": [{"urls": [f"turns:{CORE}:443?transport=tcp"], "secret_file": str(secret)}],
+            },
+            "portal": {"address": BOX_OUTSIDE, "port": 443, "public_url": f"https://{BOX_OUTSIDE}"},
+        }
+        super().__init__(folder, settings=settings, edge_address=BOX_INSIDE)
+        self._made = contextlib.ExitStack()
+
+    def start(self) -> "Place":
+        """As any stage, with coturn on the internet, which takes TLS on port 443 and nothing else."""
+        with contextlib.ExitStack() as made:
+            with self.net.core.entered():
+                self.coturn = made.enter_context(self._coturn())
+            with self.net.box.entered():
+                super().start()
+                made.callback(super().stop)
+            with self.net.page.entered():
+                self.chromium = made.enter_context(Chromium(flags=self._trusted()))
+            self._made = made.pop_all()
+        return self
+
+    def stop(self) -> None:
+        """The browser first: its pages go while the daemon is there."""
+        with self.net.box.entered():
+            self._made.close()
+
+    def _coturn(self) -> Process:
+        make_certificate(self.folder / "turn.crt", self.folder / "turn.key")
+        argv = ["turnserver", "-n", "--no-cli", f"--listening-ip={CORE}", f"--relay-ip={CORE}", "--realm=avisio"]
+        argv += ["--listening-port=443", "--tls-listening-port=443", "--no-udp", "--no-dtls", "--no-tcp"]
+        argv += [f"--cert={self.folder}/turn.crt", f"--pkey={self.folder}/turn.key"]
+        argv += ["--use-auth-secret", f"--static-auth-secret={SECRET}", "--log-file=stdout", "--verbose"]
+        argv += [f"--pidfile={self.folder}/turn.pid", f"--db={self.folder}/turn.db"]
+        return Process(argv, name="coturn", log=self.folder / "coturn.log")
+
+    def _trusted(self) -> list[str]:
+        """Chromium takes the certificate of coturn for good, as one of a known authority."""
+        certificate = x509.load_pem_x509_certificate((self.folder / "turn.crt").read_bytes())
+        key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        pin = base64.b64encode(hashlib.sha256(key).digest()).decode()
+        return [f"--ignore-certificate-errors-spki-list={pin}"]
+
+    def phone(self, user: str = "cell1", **options: Any) -> BaresipPhone:
+        """On the prison's LAN, with a film that is longer than any of these calls."""
+        options.setdefault("camera", assets.movie(seconds=CALL_S))
+        with self.net.phones.entered():
+            return super().phone(user, address=PHONES, **options)
+
+    def relative(self, **options: Any) -> Relative:
+        """Behind NAT."""
+        return self.chromium.relative(**options)
