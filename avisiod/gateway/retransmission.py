@@ -13,9 +13,10 @@ from avisiod.gateway.relay import KEPT_PACKETS, OutStream
 MAX_AGE_S = 1.0
 """An older packet comes too late for any receiver that is still in conversation."""
 
-RESENT_PER_S = 150
-"""Most packets sent again in a second: a third of them lost is no network to talk over."""
-BURST = 64
+RESENT_SHARE = 0.2
+"""Most packets sent again, of those sent: on a link that is full each of them has another one lost."""
+BURST = 40
+"""Most at once: what a short gap of the network may take."""
 
 SOONEST_S = 0.01
 LATEST_S = 0.2
@@ -56,7 +57,7 @@ class Retransmission:
         self._sequence = secrets.randbits(15)
         self._sent_at = [0.0] * KEPT_PACKETS
         self._tokens = float(BURST)
-        self._filled_at = 0.0
+        self._filled_at = stream.packets
 
     def agree(self, line: MediaLine) -> None:
         """What the receiver takes from now on."""
@@ -64,8 +65,9 @@ class Retransmission:
 
     def asked(self, lost: Iterable[int], now: float, round_trip_s: float) -> list[bytes]:
         """The packets to send for a NACK of these sequence numbers, as many as there are and may be."""
-        self._tokens = min(BURST, self._tokens + (now - self._filled_at) * RESENT_PER_S)
-        self._filled_at = now
+        sent = self._stream.packets
+        self._tokens = min(BURST, self._tokens + (sent - self._filled_at) * RESENT_SHARE)
+        self._filled_at = sent
         patience = min(max(0.75 * round_trip_s, SOONEST_S), LATEST_S)
         found = []
         for sequence in lost:

@@ -26,6 +26,7 @@ class PlainPhone:
         self.received: dict[Kind, list[tuple[float, bytes]]] = {kind: [] for kind in self._kinds}
         self.reports: dict[Kind, list[bytes]] = {kind: [] for kind in self._kinds}
         self.sequence = dict.fromkeys(self._kinds, 100)
+        self.ssrc = {kind: 0x1000 + list(Kind).index(kind) for kind in self._kinds}
 
     @staticmethod
     def _socket() -> socket.socket:
@@ -82,7 +83,7 @@ class PlainPhone:
             payload_type=payload_type,
             sequence=self.sequence[kind],
             timestamp=timestamp & 0xFFFFFFFF,
-            ssrc=0x1000 + list(Kind).index(kind),
+            ssrc=self.ssrc[kind],
             marker=marker,
         )
         self._sockets[kind].sendto(packet, self._to[kind])

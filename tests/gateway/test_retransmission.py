@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from avisiod.gateway import rtp
 from avisiod.gateway.leg import Codec, Kind, MediaLine
 from avisiod.gateway.relay import KEPT_PACKETS, OutStream
-from avisiod.gateway.retransmission import BURST, RESENT_PER_S, Retransmission, original, rtx_ssrc
+from avisiod.gateway.retransmission import BURST, RESENT_SHARE, Retransmission, original, rtx_ssrc
 
 PLAIN = MediaLine(kind=Kind.VIDEO, codec=Codec(name="H264", payload_type=102, clock_rate=90000), nack=True)
 RTX = msgspec.structs.replace(PLAIN, rtx_payload_type=103)
@@ -71,7 +71,19 @@ def test_no_flood_of_nacks_brings_more_than_is_allowed(nacks):
         now += after
         known = [rtp.sequence(sent[each % 200]) for each in lost]
         count += len(retransmission.asked([*known, *lost], now, 0.0))
-    assert count == retransmission.resent <= BURST + (now - 100.0) * RESENT_PER_S + 1
+    assert count == retransmission.resent <= BURST
+
+
+def test_what_is_sent_again_is_a_share_of_what_is_sent_however_much_is_asked_for():
+    stream = OutStream(Kind.VIDEO, 90000, SSRC, FIRST - 1, 0xFFFFFF00)
+    stream.translate(PLAIN, PLAIN)
+    retransmission = Retransmission(stream, PLAIN)
+    for n in range(2000):
+        now = 100.0 + n * 0.01
+        packet = rtp.packet(b"x", payload_type=102, sequence=n, timestamp=n * 900, ssrc=7)
+        latest = rtp.sequence(stream.rewritten(packet, now))
+        retransmission.asked([(latest - late) & 0xFFFF for late in range(60)], now, 0.0)
+    assert 0.95 * 2000 * RESENT_SHARE < retransmission.resent <= BURST + 2000 * RESENT_SHARE
 
 
 @given(st.binary(max_size=60))

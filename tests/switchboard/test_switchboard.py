@@ -462,3 +462,12 @@ async def test_a_further_offer_of_the_same_connection_restarts_ice_and_the_call_
     await scene.desk.offer(joined.session, _sdp(8))
     assert entry.call.state is State.INTERRUPTED, "another connection needs a bridge of its own"
     assert scene.media.last("open_browser_leg")[3] == _sdp(8)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_keyframe_is_asked_for_by_info_both_ways(scene: Scene) -> None:
+    entry, _, _ = await scene.connect()
+    scene.board.picture_asked("s1")
+    assert scene.media.last("ask_picture")[1:] == (entry.call.id, "outside")
+    scene.board.phone_picture_wanted(entry.call.id)
+    assert scene.sip.last("ask_picture")[1:] == ("s1",)
