@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import secrets
 import stat
@@ -201,12 +202,15 @@ class Daemon:
                 logger.warning("a recording on disk is not in the store: %s", error, extra={"call": recording.call})
 
     async def _seal_again(self) -> None:
-        """Recordings that the disk refused to seal: tried each time that it is well, as long as one is left."""
-        self._seal_again_at = self.clock.now() + SEAL_AGAIN_EVERY_S
+        """Recordings that the disk refused to seal, or the store to keep: tried again while both are well."""
+        self._seal_again_at = math.inf  # a disk that hangs just now is asked once
         tried = set(self.board.unsealed)
-        await self._keep_what_is_left()
-        left = await deferToThread(sealing.unsealed, Path(self.config.recordings.folder), tried)
-        self.board.unsealed -= tried - left
+        try:
+            await self._keep_what_is_left()
+            left = await deferToThread(sealing.unsealed, Path(self.config.recordings.folder), tried)
+            self.board.unsealed -= tried - left
+        finally:
+            self._seal_again_at = self.clock.now() + SEAL_AGAIN_EVERY_S
 
     def healthy(self) -> bool:
         """What the watchdog is fed for: what a restart cures. A full disk it does not; /health tells of that."""
@@ -224,14 +228,14 @@ class Daemon:
 
     async def _look_around(self) -> None:
         self.disk.look()  # not waited for: it may take for ever
-        if self.board.unsealed and self.disk.room and self.clock.now() >= self._seal_again_at:
-            await self._seal_again()
         for pool in (self.sip, self.media):
             pool.mind_memory(self.config.media.worker_memory_mib * 2**20)
         if not self.store.healthy:
             await self.store.probe()
         if self.store.healthy:
             await self.board.owed.settle(self.store)
+            if self.board.unsealed and self.disk.room and self.clock.now() >= self._seal_again_at:
+                run_coroutine(self._seal_again())
         try:
             edge = Path(self.config.sip.edge_database)
             registered: int | None = len(await current_registrations(edge, self.clock.utc()))

@@ -239,8 +239,9 @@ class Actions:
             sealed = decode(manifest)
             await self._board.store.save_recording(sealed.recording(entry.recording_folder))
         except (StoreUnavailable, ValueError) as error:
-            # The manifest lies beside the file and is read again at the next start.
+            # The manifest lies beside the file and is read again.
             logger.error("the recording is on disk but not in the store: %s", error, extra={"call": entry.call.id})
+            self._board.unsealed.add(entry.call.id)
 
     # The bridge.
 

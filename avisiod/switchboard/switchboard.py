@@ -50,7 +50,7 @@ class Switchboard:
         self.entries: dict[CallId, Entry] = {}
         self.draining = False
         self.unsealed: set[str] = set()
-        """Calls whose recording the disk did not let be sealed."""
+        """Calls whose recording was not sealed, or did not get into the store: tried again by the daemon."""
         self.owed = Owed()
         self.room_on_disk: Callable[[], bool] = lambda: True
         """Whether a recording may be begun; set by the daemon."""

@@ -213,23 +213,32 @@ def test_a_worker_without_descriptors_refuses_calls_and_keeps_those_it_has(stage
 
 
 def test_a_database_that_is_held_for_half_a_minute_ends_what_needs_it_and_no_more(stage: Stage) -> None:
-    with talking(stage, "cell1", SISTER) as talk:
+    with talking(stage, "cell1", SISTER) as talk, talking(stage, "cell3", COUSIN) as ending:
         with contextlib.closing(sqlite3.connect(stage.database, timeout=30, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             talk.wait_flowing()
             with line(stage, "cell2", BROTHER) as second:
                 assert second.dial(40) >= 500, "admitted calls must be written down"
                 wait_until(lambda: "database" in stage.health(), 30, "/health tells of it")
-                pause(20.0)
+                ending.relative.hang_up()
+                ending.wait_told("relative_hung_up")
+                ending.phone.wait_hung_up()
+                pause(10.0)
                 talk.wait_flowing()
                 other.execute("ROLLBACK")
                 wait_until(lambda: "database" not in stage.health(), 30, "the database takes writes again")
         assert talk.phone.row()["state"] == "connected"
+        assert ending.phone.wait_ended() == ("relative_hung_up", 1), "stored once that could be, as it was"
         with talking(stage, "cell2", BROTHER) as again:
             again.relative.hang_up()
             assert again.phone.wait_ended() == ("relative_hung_up", 1)
         talk.relative.hang_up()
         assert talk.phone.wait_ended() == ("relative_hung_up", 1)
+
+        def kept() -> bool:
+            return bool(stage.rows("select * from recordings where call = ?", ending.phone.call))
+
+        wait_until(kept, 90, "its recording is in the store, without a restart")
         ended = [row["end_reason"] for row in stage.calls() if row["phone"] == "cell2"][-2]
         assert ended == "store_failed", "stored once that could be"
 
