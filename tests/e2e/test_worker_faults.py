@@ -15,7 +15,7 @@ from demo.recording_report import report
 from tests.e2e.stage import ContactEntry, PhoneEntry, Stage
 from tests.e2e.talk import line, pause, talking
 from tests.peers.waiting import wait_until
-from tests.peers.workers import workers
+from tests.peers.workers import command, workers
 
 pytestmark = [pytest.mark.peer, pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -241,6 +241,29 @@ def test_a_database_that_is_held_for_half_a_minute_ends_what_needs_it_and_no_mor
         wait_until(kept, 90, "its recording is in the store, without a restart")
         ended = [row["end_reason"] for row in stage.calls() if row["phone"] == "cell2"][-2]
         assert ended == "store_failed", "stored once that could be"
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGABRT, signal.SIGQUIT])
+def test_control_that_dies_ends_its_calls_uncharged_and_both_are_told(stage: Stage, how: signal.Signals) -> None:
+    with talking(stage, "cell1", SISTER) as talk, talking(stage, "cell2", BROTHER) as other:
+        left = workers(stage.daemon.pid)
+        os.kill(stage.daemon.pid, how)
+        for each in (talk, other):
+            each.phone.wait_hung_up()
+        # As systemd does: the next start waits for the last process of the old one.
+        wait_until(lambda: not any(command(pid) for pid in left), 60, "its workers have ended")
+        stage.start_daemon()
+        for each in (talk, other):
+            assert each.phone.wait_ended() == ("service_restarted", 0)
+            assert each.relative.resume()["why"] == "over"
+
+            def kept(call: str = each.phone.call) -> bool:
+                return bool(stage.rows("select * from recordings where call = ?", call))
+
+            wait_until(kept, 60, "its recording is in the store")
+    with talking(stage, "cell1", SISTER) as talk:
+        talk.relative.hang_up()
+        assert talk.phone.wait_ended() == ("relative_hung_up", 1)
 
 
 def test_after_a_stop_in_which_somebody_dialled_phones_are_served_again(stage: Stage) -> None:

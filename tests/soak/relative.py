@@ -7,7 +7,7 @@ from typing import Any
 from tests.bench.exact_relative import STEP_TIMEOUT_S, ExactRelative
 from tests.gateway.webrtc_peer import sdp_offer, transport_of
 from tests.peers.rtp_phone import RtpPhone
-from tests.peers.waiting import Feed, wait_until
+from tests.peers.waiting import Feed, NotSeen, wait_until
 
 
 class SoakRelative(ExactRelative):
@@ -17,15 +17,22 @@ class SoakRelative(ExactRelative):
         super().__init__(portal_url, RtpPhone(first_port=first_port))
 
     def come_back(self) -> None:
-        """The page goes without goodbye and a new one resumes with the token of the old."""
+        """The page goes without goodbye and a new one resumes with the token of the old; NotSeen where it may not."""
+        said = self.resume()
+        if said["type"] != "joined":
+            raise NotSeen(f"the portal let nobody back in: {said}")
+        self._join_media()
+
+    def resume(self) -> dict[str, Any]:
+        """What the portal says, `joined` or `rejected`, to a new page that shows the token of the old."""
         token = self.hear("joined")["token"]
         self.vanish()
         self.heard = Feed("the portal, again")
         self._run(self._connect())
         self.hear("welcome")
         self._say(type="resume", token=token)
-        self.hear("joined")
-        self._join_media()
+        wanted = ("joined", "rejected")
+        return self.heard.wait(lambda each: each[1]["type"] in wanted, STEP_TIMEOUT_S, "joined or rejected")[1]
 
     def _join_media(self) -> None:
         page = self._run(self._new_page())
