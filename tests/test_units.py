@@ -53,6 +53,10 @@ def test_the_daemon_is_notified_for_and_not_restarted_for_wrong_settings() -> No
     assert service["KillMode"] == "control-group"  # workers outlive control, to hang up and to seal
 
 
+def test_a_worker_that_the_kernel_kills_for_its_memory_does_not_end_the_service() -> None:
+    assert unit("avisiod.service")["Service"]["OOMPolicy"] == "continue"
+
+
 def test_the_edge_cannot_open_recordings_nor_the_key_of_the_codes() -> None:
     hidden = unit("avisiod-edge.service")["Service"]["InaccessiblePaths"]
     assert "/var/lib/avisiod/recordings" in hidden
