@@ -1,9 +1,11 @@
 """The soak's own judgement: a call that came out wrong is called wrong, whatever fault was near."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.soak import page
 from tests.soak.judge import judge
 from tests.soak.story import Call, Fault, Plan
 
@@ -106,3 +108,23 @@ def test_the_limit_may_come_before_a_silence_is_noticed_and_not_before_a_word() 
     assert wrong(call(plan=Plan.RELATIVE_GOES, **late), "limit_reached", ended_at=35.0) == ""
     assert wrong(call(**late), "limit_reached", ended_at=35.0)
     assert wrong(call(plan=Plan.RELATIVE_GOES, end_asked_at=10.0), "limit_reached")
+
+
+def test_the_page_keeps_its_other_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = {
+        "day": "today", "commit": "c", "machine": "m", "system": "s", "minutes": 3.0, "lanes": 2, "every_s": 60.0,
+        "seed": 1, "load": [0.5, 1.5], "calls": 2, "calls_wrong": [], "reasons": {"limit_reached": 2}, "memory": [],
+        "faults": {"disk slow": {"times": 1, "back_s": []}}, "wrong": [],
+        "recordings": {"opened": 2, "kept": 2, "truncated": 0, "found_at_a_restart": 0, "wrong": []},
+    }  # fmt: skip
+    monkeypatch.setattr(page, "PAGE", tmp_path / "page.md")
+    page.PAGE.write_text(f"before\n\n{page.NEXT}\n\nafter\n")
+    page.write(report)
+    once = page.PAGE.read_text()
+    page.write(report)
+    assert page.PAGE.read_text() == once
+    assert once.startswith("before\n")
+    assert once.endswith(f"{page.NEXT}\n\nafter\n")
+    assert "✗" not in page.standing(once)
+    page.write({**report, "calls_wrong": [{"why": "lost", "id": "x", "plan": "p", "faults": []}]})
+    assert "✗ every call right" in page.standing(page.PAGE.read_text())

@@ -7,6 +7,7 @@ from statistics import median
 
 from tests.bench.figures import VERDICTS, Line, farthest, is_real, measured, percentile
 from tests.bench.scene import OUT
+from tests.soak import page
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 TEXTS = Path(__file__).with_name("texts")
@@ -42,6 +43,8 @@ def write() -> list[Line]:
         everything += lines
         parts.append((TEXTS / f"{name}.md").read_text())
         parts.append("\n".join([*_where(lines), "", *_verdicts(name, lines), "", *tables(lines)]) + "\n")
+    if soak := page.standing(PAGE.read_text()):
+        parts.append(soak.rstrip("\n") + "\n")  # two hours of it are measured by themselves
     parts.append((TEXTS / "end.md").read_text())
     PAGE.write_text("\n".join(parts))
     return everything

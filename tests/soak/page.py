@@ -81,10 +81,14 @@ def _memory(memory: list[dict[str, Any]]) -> list[str]:
     return head + rows
 
 
+def standing(text: str) -> str:
+    """This part as the page has it; empty where it has none."""
+    return text[text.index(HEADING) : text.index(NEXT)] if HEADING in text else ""
+
+
 def write(report: dict[str, Any]) -> None:
     """Put it into the page, in the place of the last one."""
     text = PAGE.read_text()
-    start = text.index(HEADING) if HEADING in text else text.index(NEXT)
-    end = text.index(NEXT)
+    before = text[: text.index(HEADING)] if HEADING in text else text[: text.index(NEXT)]
     part = f"{HEADING}\n\n{TEXT.read_text()}\n" + "\n".join(lines(report)) + "\n\n"
-    PAGE.write_text(text[:start] + part + text[end:])
+    PAGE.write_text(before + part + text[text.index(NEXT) :])
