@@ -86,7 +86,7 @@ def relative_validity(valid_s: float) -> int:
     """
     minutes = valid_s / 60
     if minutes < 12 * 60 + 30:
-        return max(0, int(minutes / 5) - 1)
+        return min(143, max(0, int(minutes / 5) - 1))  # 143 is 12 hours, 144 half an hour more
     if minutes < 2 * 24 * 60:
         return min(167, 143 + int((minutes - 12 * 60) / 30))
     days = minutes / (24 * 60)
