@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred, FirstError
 from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThread
 
-from avisiod import config_check, log
+from avisiod import compiled, config_check, log
 from avisiod.calls.invitation import LINK_LENGTH, Invitations
 from avisiod.calls.reasons import EndReason
 from avisiod.calls.throttle import Throttle
@@ -136,6 +136,9 @@ class Daemon:
         self._look()
         for caution in config_check.cautions(config):
             logger.warning("%s", caution)
+        hot_path = compiled.form()
+        level = logging.WARNING if hot_path.startswith("plain") else logging.INFO
+        logger.log(level, "the media workers' hot path is %s", hot_path)
         logger.info("ready: portal on %s port %s", config.portal.address, config.portal.port)
 
     async def stop(self) -> None:

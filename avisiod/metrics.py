@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from avisiod import compiled
 from avisiod.calls.call import State
 from avisiod.calls.reasons import EndReason
 from avisiod.clock import Clock, Timer
@@ -149,7 +150,10 @@ class Metrics:
         self.registry = registry = CollectorRegistry(auto_describe=True)
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
-        Info("avisiod_build", "The program that runs.", registry=registry).info({"version": version("avisiod")})
+        hot_path = "compiled" if compiled.form().startswith("compiled") else "plain"
+        Info("avisiod_build", "The program that runs; a plain hot path costs twice.", registry=registry).info(
+            {"version": version("avisiod"), "hot_path": hot_path}
+        )
         self._calls = Gauge("avisiod_calls", "Calls by state.", ["state"], registry=registry)
         self._ended = Counter(
             "avisiod_calls_ended", "Ended calls by reason, and who caused it.", ["reason", "cause"], registry=registry

@@ -8,16 +8,15 @@ SRTP contexts go on over another path, and the old path serves until that one st
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from aiortc import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCIceServer
 
+from avisiod.gateway.browser_media import NO_REPAIRS, BrowserMedia
 from avisiod.gateway.ice_path import IcePath
 from avisiod.gateway.leg import Kind, LegListener, MediaLine
-from avisiod.gateway.ortc import DtlsRoute, DtlsServer, SrtpReceiver, SrtpSender
-from avisiod.gateway.retransmission import original
+from avisiod.gateway.ortc import DtlsRoute, DtlsServer
 from avisiod.gateway.udp_ports import UdpPorts
 
 log = logging.getLogger(__name__)
@@ -28,14 +27,8 @@ CONNECT_TIMEOUT_S = 30.0
 WATCH_INTERVAL_S = 0.5
 """How often silence is looked for."""
 
-SHORTEST_BYTES = 12
-"""An RTP header; whatever is shorter is no media."""
-
 OVERLAP_S = 2.0
 """A path that was left still hears what was under way."""
-
-
-_NONE: Mapping[int, int] = MappingProxyType({})
 
 
 class IceDtls(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,14 +73,11 @@ class BrowserLeg:
         self._route.connection = self._connection
         self._dtls = DtlsServer(self._route, outside.certificate)
         self._dtls.on("statechange", self._dtls_changed)
-        self._receiver: SrtpReceiver | None = None
-        self._sender: SrtpSender | None = None
-        self._kinds: list[Kind | None] = [None] * 128
-        self._retransmitted: dict[int, MediaLine] = {}
-        self._repairs: Mapping[int, int] = _NONE
+        self._media = BrowserMedia(self, listener, self._connection)
+        self.send_rtp: Callable[[Kind, bytes | bytearray | memoryview], None] = self._media.send_rtp
+        """Encrypts and sends now; nothing happens before `connected` or after `close`."""
         self._dropped_invalid = 0
         self._dropped_strangers = 0
-        self._heard = 0.0
         self._state = "new"
         self._task: asyncio.Task[None] | None = None
         self._moving: asyncio.Task[None] | None = None
@@ -97,7 +87,7 @@ class BrowserLeg:
     @property
     def heard(self) -> float:
         """When the last authentic packet of media came; ICE checks do not count."""
-        return self._heard
+        return self._media.heard
 
     @property
     def dropped_strangers(self) -> int:
@@ -107,7 +97,7 @@ class BrowserLeg:
     @property
     def dropped_invalid(self) -> int:
         """Not authentic, replayed, or of a payload type that was not agreed."""
-        return self._dropped_invalid + self._connection.dropped_invalid
+        return self._dropped_invalid + self._media.invalid + self._connection.dropped_invalid
 
     def _route_over(self, servers: Sequence[RTCIceServer]) -> IcePath:
         outside = self._outside
@@ -130,19 +120,13 @@ class BrowserLeg:
             candidates=candidates,
         )
 
-    def start(self, peer: IceDtls, lines: dict[Kind, MediaLine], repairs: Mapping[int, int] = _NONE) -> None:
+    def start(self, peer: IceDtls, lines: dict[Kind, MediaLine], repairs: Mapping[int, int] = NO_REPAIRS) -> None:
         """Begin ICE and DTLS with the page; `lines` is what was agreed.
 
         `repairs` tells the SSRC of what is retransmitted under each SSRC of the page's retransmissions.
         """
         self.lines = lines
-        self._repairs = repairs
-        for kind, line in lines.items():
-            if line.rtx_payload_type is not None:
-                self._retransmitted[line.rtx_payload_type] = line
-            self._kinds[line.codec.payload_type] = kind
-            if line.event_payload_type is not None:
-                self._kinds[line.event_payload_type] = kind
+        self._media.agree(lines, repairs)
         for candidate in peer.candidates:
             self.add_candidate(candidate)
         self._state = "connecting"
@@ -158,17 +142,15 @@ class BrowserLeg:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self._path.connect(peer.username, peer.password)
                 fingerprints = [RTCDtlsFingerprint(algorithm=name, value=value) for name, value in peer.fingerprints]
-                self._receiver, self._sender = await self._dtls.establish(
-                    RTCDtlsParameters(fingerprints=fingerprints)
-                )
+                self._media.begin(*await self._dtls.establish(RTCDtlsParameters(fingerprints=fingerprints)))
         except TimeoutError:
             self._fail(f"neither ICE nor DTLS came to an end within {CONNECT_TIMEOUT_S:.0f} s")
         except ConnectionError as error:
             self._fail(str(error))
         else:
-            self._heard = time.monotonic()
+            self._media.heard = time.monotonic()
             self._tell("connected")
-            self._connection.release(self._media)
+            self._connection.release(self._media.received)
             self._look()
 
     # ICE restart.
@@ -176,7 +158,7 @@ class BrowserLeg:
     @property
     def may_restart(self) -> bool:
         """Whether there is a DTLS association to go on with."""
-        return self._sender is not None
+        return self._media.sends
 
     async def restart(self, servers: Sequence[RTCIceServer]) -> IceDtls:
         """Begin an ICE restart: what the answer announces, with credentials and a port of its own.
@@ -227,8 +209,8 @@ class BrowserLeg:
         self._next = self._moving = None
         self._dropped_strangers += self._connection.dropped_strangers
         self._dropped_invalid += self._connection.dropped_invalid
-        self._connection = self._route.connection = path.connection
-        path.connection.release(self._media)
+        self._connection = self._route.connection = self._media.transport = path.connection
+        path.connection.release(self._media.received)
         self._left.add(old)
         asyncio.get_running_loop().call_later(OVERLAP_S, self._leave, old)
         self._listener.state(self, "moved")
@@ -248,69 +230,13 @@ class BrowserLeg:
             if self._next is None:
                 self._route.end()
 
-    # Packets.
-
-    def _media(self, data: bytes) -> bool:
-        """One SRTP or SRTCP packet of the validated peer: the hot path. Only a frame's packets come together."""
-        receiver = self._receiver
-        if receiver is None:
-            return False
-        if len(data) < SHORTEST_BYTES:
-            self._dropped_invalid += 1
-            return False
-        if 191 < data[1] < 224:
-            packet = receiver.rtcp(data)
-            if packet is None:
-                self._dropped_invalid += 1
-                return False
-            self._heard = now = time.monotonic()
-            self._listener.rtcp(self, None, packet, now)
-            return True
-        packet = receiver.rtp(data)
-        kind = self._kinds[packet[1] & 0x7F] if packet is not None else None
-        if packet is None or kind is None:
-            if packet is None or not self._repaired(packet):
-                self._dropped_invalid += 1
-            return False
-        self._heard = now = time.monotonic()
-        self._listener.rtp(self, kind, packet, now)
-        return kind is Kind.AUDIO or data[1] > 127
-
-    def _repaired(self, packet: bytes) -> bool:
-        """An authentic packet that is no agreed media: whether it is a retransmission."""
-        line = self._retransmitted.get(packet[1] & 0x7F)
-        source = self._repairs.get(int.from_bytes(packet[8:12], "big"))
-        if line is None or source is None:
-            return False
-        self._heard = now = time.monotonic()
-        carried = original(packet, line.codec.payload_type, source)
-        if carried is not None:
-            self._listener.repaired(self, line.kind, carried, now)
-        return True
-
-    def send_rtp(self, kind: Kind, packet: bytes | bytearray | memoryview) -> None:  # noqa: ARG002 - of Leg
-        """Encrypt and send now; nothing happens before `connected` or after `close`."""
-        sender = self._sender
-        send = self._connection.send_now
-        if sender is None or send is None:
-            return
-        data = sender.rtp(packet)
-        if data is not None:
-            send(data)
-
     def send_rtcp(self, kind: Kind, packet: bytes) -> None:  # noqa: ARG002 - of Leg
         """Encrypt and send one compound RTCP packet now; as send_rtp."""
-        sender = self._sender
-        send = self._connection.send_now
-        if sender is None or send is None:
-            return
-        data = sender.rtcp(packet)
-        if data is not None:
-            send(data)
+        self._media.send_rtcp(packet)
 
     def _look(self) -> None:
         """Silence, or its end."""
-        heard = max(self._heard, self._connection.heard)
+        heard = max(self._media.heard, self._connection.heard)
         silent = time.monotonic() - heard > self._silent_s
         if silent and self._state in ("connected", "flowing"):
             self._tell("silent")
@@ -319,14 +245,14 @@ class BrowserLeg:
         self._watch = asyncio.get_running_loop().call_later(WATCH_INTERVAL_S, self._look)
 
     def _dtls_changed(self) -> None:
-        if self._dtls.state == "closed" and self._sender is not None:
+        if self._dtls.state == "closed" and self._media.sends:
             self._fail("the page closed the connection, or gives no ICE consent any more")
 
     def _fail(self, why: str) -> None:
         if self._state in ("failed", "closed"):
             return
         log.info("outside leg failed: %s", why, extra=self._extra)
-        self._receiver = None
+        self._media.stop_hearing()
         self._stop_sending()
         self._tell("failed")
 
@@ -335,7 +261,7 @@ class BrowserLeg:
         self._listener.state(self, state)
 
     def _stop_sending(self) -> None:
-        self._sender = None
+        self._media.stop_sending()
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
@@ -346,7 +272,7 @@ class BrowserLeg:
             return
         self._state = "closed"
         self._stop_sending()
-        self._receiver = None
+        self._media.stop_hearing()
         if self._task is not None:
             self._task.cancel()
         await self._give_up()

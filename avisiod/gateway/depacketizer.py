@@ -9,11 +9,12 @@ and send FU-A.
 """
 
 import contextlib
-import struct
 from typing import NamedTuple
 
 from avisiod.gateway import h264
 from avisiod.gateway.parameter_sets import parameter_set_id
+from avisiod.gateway.rtp import ssrc as read_ssrc
+from avisiod.gateway.rtp import timestamp as read_timestamp
 
 REORDER_S = 0.5
 """A missing packet is waited for this long: a retransmission over a mobile network comes in time."""
@@ -30,7 +31,6 @@ FORMER_SSRC_S = 2.0
 SETTLED_S = 0.2
 """A frame whose marker came is complete when nothing more of it comes for this long."""
 
-_HEADER = struct.Struct(">BBHII")
 _START_CODE = b"\x00\x00\x00\x01"
 
 
@@ -257,7 +257,8 @@ class Depacketizer:
         if len(packet) < 12:
             self.counters.malformed += 1
             return
-        flags, kind, sequence, timestamp, ssrc = _HEADER.unpack_from(packet)
+        flags, kind, sequence = packet[0], packet[1], packet[2] << 8 | packet[3]
+        timestamp, ssrc = read_timestamp(packet), read_ssrc(packet)
         if kind & 0x7F != self.payload_type:
             self.counters.foreign += 1
             return

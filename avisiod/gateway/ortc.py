@@ -1,12 +1,12 @@
-"""ICE, DTLS and SRTP of aioice, aiortc and pylibsrtp, opened up just as far as a relay needs.
+"""ICE and DTLS of aioice and aiortc, opened up just as far as a relay needs.
 
-This is the one module that touches members of those libraries that begin with an underscore;
+This module and srtp.py are the two that touch members of those libraries that begin with an underscore;
 tests/gateway/test_ortc_pins.py holds every one of them in place. What is different from the libraries' own behaviour:
 
 - local sockets come from the caller (port range, address), and are read and written without asyncio transports;
 - what does not come from a pair that ICE has validated is dropped before DTLS sees it (RFC 8827 section 6.5);
 - DTLS goes on over another ICE transport after an ICE restart (RFC 8842 section 4);
-- SRTP goes straight between the caller and libsrtp, in packets of up to 2,048 bytes, with no task and no queue.
+- SRTP goes straight between the caller and libsrtp (srtp.py), with no task and no queue.
 """
 
 import asyncio
@@ -22,13 +22,9 @@ from aioice.candidate import candidate_foundation, candidate_priority
 from aioice.ice import CandidatePair, StunProtocol, relayed_candidate, server_reflexive_candidate
 from aiortc import RTCCertificate, RTCDtlsParameters, RTCDtlsTransport, RTCIceGatherer, RTCIceServer, RTCIceTransport
 from aiortc.rtcicetransport import connection_kwargs
-from pylibsrtp import Session
-from pylibsrtp._binding import ffi, lib
 
-from avisiod.gateway.datagram_socket import DATAGRAM_BYTES, DatagramSocket
-
-SRTP_TRAILER_BYTES = 148
-"""Most that SRTP or SRTCP adds to a packet: tag, key identifier, index."""
+from avisiod.gateway.datagram_socket import DatagramSocket
+from avisiod.gateway.srtp import SrtpReceiver, SrtpSender
 
 SERVERS_TIMEOUT_S = 1.0
 """STUN and TURN servers that do not answer by then are left out: the answer waits for them."""
@@ -289,7 +285,7 @@ class DtlsServer(RTCDtlsTransport):
         super().__init__(cast("RTCIceTransport", route), [certificate])
         self._set_role("server")
 
-    async def establish(self, peer: RTCDtlsParameters) -> tuple["SrtpReceiver", "SrtpSender"]:
+    async def establish(self, peer: RTCDtlsParameters) -> tuple[SrtpReceiver, SrtpSender]:
         """Shake hands and check the peer's fingerprint. ConnectionError when either fails."""
         if not peer.fingerprints:
             raise ConnectionError("the page's SDP names no certificate fingerprint")
@@ -297,72 +293,3 @@ class DtlsServer(RTCDtlsTransport):
         if self.state != "connected":
             raise ConnectionError("the DTLS handshake failed, or the certificate is not the one of the SDP")
         return SrtpReceiver(self._rx_srtp), SrtpSender(self._tx_srtp)
-
-
-class _Srtp:
-    """One libsrtp session with a buffer of its own: pylibsrtp's ends at 1,500 bytes, short of what phones send."""
-
-    __slots__ = ("_buffer", "_context", "_length", "_session", "_view")
-
-    def __init__(self, session: Session) -> None:
-        self._session = session  # keeps the keys alive
-        self._context = session._srtp[0]
-        self._buffer = ffi.new("char[]", DATAGRAM_BYTES + SRTP_TRAILER_BYTES)
-        self._view = memoryview(ffi.buffer(self._buffer)).cast("B")
-        self._length = ffi.new("int *")
-
-
-class SrtpReceiver(_Srtp):
-    """Decrypts; None for what is not authentic or was seen before (RFC 3711 section 3.3)."""
-
-    __slots__ = ()
-
-    def rtp(self, data: bytes) -> bytes | None:
-        """One RTP packet."""
-        length = self._length
-        length[0] = size = len(data)
-        if size > DATAGRAM_BYTES:
-            return None
-        ffi.memmove(self._buffer, data, size)
-        if lib.srtp_unprotect(self._context, self._buffer, length):
-            return None
-        return self._view[: length[0]].tobytes()
-
-    def rtcp(self, data: bytes) -> bytes | None:
-        """One compound RTCP packet."""
-        length = self._length
-        length[0] = size = len(data)
-        if size > DATAGRAM_BYTES:
-            return None
-        ffi.memmove(self._buffer, data, size)
-        if lib.srtp_unprotect_rtcp(self._context, self._buffer, length):
-            return None
-        return self._view[: length[0]].tobytes()
-
-
-class SrtpSender(_Srtp):
-    """Encrypts; the result is valid until the next call. None for what cannot be sent."""
-
-    __slots__ = ()
-
-    def rtp(self, packet: bytes | bytearray | memoryview) -> memoryview | None:
-        """One RTP packet."""
-        length = self._length
-        length[0] = size = len(packet)
-        if size > DATAGRAM_BYTES:
-            return None
-        ffi.memmove(self._buffer, packet, size)
-        if lib.srtp_protect(self._context, self._buffer, length):
-            return None
-        return self._view[: length[0]]
-
-    def rtcp(self, packet: bytes) -> memoryview | None:
-        """One compound RTCP packet."""
-        length = self._length
-        length[0] = size = len(packet)
-        if size > DATAGRAM_BYTES:
-            return None
-        ffi.memmove(self._buffer, packet, size)
-        if lib.srtp_protect_rtcp(self._context, self._buffer, length):
-            return None
-        return self._view[: length[0]]

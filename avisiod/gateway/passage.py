@@ -120,5 +120,5 @@ def _stream(line: MediaLine, ssrc: int) -> OutStream:
     )
 
 
-def _nowhere(_kind: Kind, _packet: bytes | bytearray) -> None:
+def _nowhere(_kind: Kind, _packet: bytes) -> None:
     """Where a kind goes that the receiver refused: it is still recorded."""

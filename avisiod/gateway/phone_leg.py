@@ -4,31 +4,22 @@ Sound and picture have a port pair each; RTCP comes on the odd ports, or on the 
 """
 
 import asyncio
-import contextlib
 import logging
 import secrets
-import socket
 import time
 from collections.abc import Callable
-from functools import partial
 
-from avisiod.gateway import rtcp, rtp, sdp_phone
+from avisiod.gateway import sdp_phone
 from avisiod.gateway.leg import Direction, Kind, LegListener, MediaLine
-from avisiod.gateway.peer_port import MAX_DATAGRAM, PeerPort
-from avisiod.gateway.sdp_phone import Agreement, OwnSide, PhoneMedia, Ports
+from avisiod.gateway.phone_stream import Packet, PhoneStream, PhoneStreams
+from avisiod.gateway.sdp_phone import Agreement, OwnSide, PhoneMedia
 from avisiod.gateway.udp_ports import UdpPorts
 
-_DSCP = {Kind.AUDIO: 46, Kind.VIDEO: 34}
-"""Expedited forwarding and AF41 (RFC 8837 section 5)."""
-_BUFFER = {Kind.AUDIO: 64 * 1024, Kind.VIDEO: 512 * 1024}
-"""Octets of socket buffer: some keyframes at once."""
 _SENDING = (Direction.SENDRECV, Direction.SENDONLY)
 _RECEIVING = (Direction.SENDRECV, Direction.RECVONLY)
 
 WATCH_INTERVAL_S = 0.5
 """How often silence is looked for."""
-
-_Packet = bytes | bytearray | memoryview
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +47,6 @@ class PhoneLeg:
         self.lines: dict[Kind, MediaLine] = {}
         self.media: dict[Kind, PhoneMedia] = {}
         """What was agreed, with the phone's addresses, packet time and bandwidth."""
-        self.heard = now
-        """When the phone last sent RTP or RTCP; monotonic."""
         self._call = call
         self._ports = ports
         self._listener = listener
@@ -70,15 +59,21 @@ class PhoneLeg:
         self._awaits_answer = False
         self._state = "new"
         self._watch: asyncio.TimerHandle | None = None
-        self._streams: dict[Kind, _Stream] = {}
-        self._senders: dict[Kind, Callable[[_Packet], None]] = dict.fromkeys(Kind, _nowhere)
+        self._streams: dict[Kind, PhoneStream] = {}
         try:
             for kind in Kind:
-                self._streams[kind] = _Stream(self, kind, ports.take(now), listener, loop)
+                self._streams[kind] = PhoneStream(self, kind, ports.take(now), listener, self._connected, now, loop)
+            self.send_rtp: Callable[[Kind, Packet], None] = PhoneStreams(self._streams).send
+            """Sends one RTP packet to the phone, where it wants any of that kind."""
             self.text = self.update(offer)
         except BaseException:
             self._release()
             raise
+
+    @property
+    def heard(self) -> float:
+        """When the phone last sent RTP or RTCP; monotonic."""
+        return max(stream.heard for stream in self._streams.values())
 
     @property
     def dropped_strangers(self) -> int:
@@ -130,10 +125,6 @@ class PhoneLeg:
             self._state = "silent" if silent else "connected"
             self._listener.state(self, "silent" if silent else "flowing")
 
-    def send_rtp(self, kind: Kind, packet: _Packet) -> None:
-        """Send one RTP packet to the phone, where it wants any."""
-        self._senders[kind](packet)
-
     def send_rtcp(self, kind: Kind, packet: bytes) -> None:
         """Send one compound RTCP packet to the phone."""
         self._streams[kind].rtcp_out.send(packet)
@@ -151,8 +142,7 @@ class PhoneLeg:
         for kind, stream in self._streams.items():
             media = agreement.media.get(kind)
             stream.follow(media, self._behind_nat)
-            wanted = media is not None and media.address and media.line.direction in _SENDING
-            self._senders[kind] = stream.rtp.send if wanted else _nowhere
+            stream.wanted = media is not None and media.address != "" and media.line.direction in _SENDING
         if self._state == "starting" and not self._behind_nat:
             self._connected()
 
@@ -172,122 +162,9 @@ class PhoneLeg:
         self._state = "closed"
         if self._watch is not None:
             self._watch.cancel()
-        self._senders = dict.fromkeys(Kind, _nowhere)
         now = time.monotonic()
         for stream in self._streams.values():
+            stream.wanted = False
             stream.rtp.close()
             stream.rtcp.close()
             self._ports.give_back(stream.numbers.rtp, now, announced=self._version > 0)
-
-
-class _Stream:
-    """One kind of media of the phone: its two ports, and what may come through them."""
-
-    __slots__ = (
-        "_kind",
-        "_leg",
-        "_listener",
-        "_mux",
-        "_octets",
-        "_reads_on",
-        "invalid",
-        "numbers",
-        "rtcp",
-        "rtcp_out",
-        "rtp",
-    )
-
-    def __init__(
-        self,
-        leg: PhoneLeg,
-        kind: Kind,
-        sockets: tuple[socket.socket, ...],
-        listener: LegListener,
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        self._leg = leg
-        self._kind = kind
-        self._listener = listener
-        self._octets: frozenset[int] = frozenset()
-        self._mux = False
-        self._reads_on = kind is Kind.VIDEO
-        self.invalid = 0
-        prepare = partial(_prepare, kind)
-        self.rtp = PeerPort(
-            sockets[0],
-            valid=self._may_lock,
-            deliver=self._rtp,
-            on_lock=leg._connected,
-            prepare=prepare,
-            connects=True,
-            loop=loop,
-        )
-        self.rtcp = PeerPort(
-            sockets[1],
-            valid=rtcp.is_rtcp,
-            deliver=self._rtcp,
-            on_lock=lambda: None,
-            prepare=prepare,
-            connects=False,
-            loop=loop,
-        )
-        self.rtcp_out = self.rtcp
-        self.numbers = Ports(self.rtp.number, self.rtcp.number)
-
-    def follow(self, media: PhoneMedia | None, any_source: bool) -> None:
-        """What was agreed from now on; nothing of a kind that was switched off is taken any more."""
-        line = media.line if media else None
-        types = {line.codec.payload_type, line.event_payload_type} - {None} if line else set()
-        self._octets = frozenset(octet for each in types if each is not None for octet in (each, each | 0x80))
-        if media is None:
-            self.rtp.mute()
-            self.rtcp.mute()
-            return
-        self._mux = media.rtcp_mux
-        self.rtcp_out = self.rtp if media.rtcp_mux else self.rtcp
-        if media.address:  # an old-style hold tells no address: the one before stays the phone's
-            self.rtp.follow((media.address, media.rtp_port), any_source=any_source, sends=True)
-            self.rtcp.follow((media.rtcp_address, media.rtcp_port), any_source=any_source, sends=True)
-
-    def _may_lock(self, packet: bytes) -> bool:
-        if len(packet) >= MAX_DATAGRAM:
-            return False
-        return (rtp.is_valid(packet) and packet[1] in self._octets) or (self._mux and rtcp.is_rtcp(packet))
-
-    def _rtp(self, packet: bytes, now: float) -> bool:
-        """The hot path. A frame's last packet, and every packet of sound, is the last that waits."""
-        if (
-            11 < len(packet) < MAX_DATAGRAM
-            and packet[1] in self._octets
-            and (packet[0] == 0x80 or rtp.is_valid(packet))
-        ):
-            self._leg.heard = now
-            self._listener.rtp(self._leg, self._kind, packet, now)
-            return self._reads_on and packet[1] < 0x80
-        if self._mux and rtcp.is_rtcp(packet):
-            return self._rtcp(packet, now)
-        self.invalid += 1
-        return True
-
-    def _rtcp(self, packet: bytes, now: float) -> bool:
-        if rtcp.is_rtcp(packet):
-            self._leg.heard = now
-            self._listener.rtcp(self._leg, self._kind, packet, now)
-        else:
-            self.invalid += 1
-        return True
-
-
-def _prepare(kind: Kind, bound: socket.socket) -> None:
-    """Mark the packets for the network's queues, and make room for a burst; neither is worth a failed call."""
-    with contextlib.suppress(OSError):
-        if bound.family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _DSCP[kind] << 2)
-        else:
-            bound.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, _DSCP[kind] << 2)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER[kind])
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER[kind])
-
-
-def _nowhere(_: _Packet) -> None:
-    """Where a phone that wants nothing gets nothing."""

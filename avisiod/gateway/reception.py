@@ -1,6 +1,5 @@
 """What arrives of one stream: counters, loss and jitter as RFC 3550 wants them (appendix A.1, A.3, A.8). Pure."""
 
-import struct
 from collections.abc import Callable
 
 from avisiod.gateway import h264
@@ -8,6 +7,8 @@ from avisiod.gateway.leg import Kind
 from avisiod.gateway.losses import Losses
 from avisiod.gateway.rtcp import ReportBlock, SenderReport
 from avisiod.gateway.rtp import header_length
+from avisiod.gateway.rtp import ssrc as read_ssrc
+from avisiod.gateway.rtp import timestamp as read_timestamp
 from avisiod.gateway.stats import StreamStats
 
 MAX_DROPOUT = 3000
@@ -18,9 +19,6 @@ MAX_MISORDER = 100
 
 def _nothing(_: float) -> None:
     """Nobody looks after gaps."""
-
-
-_IDS = struct.Struct("!II")
 
 
 class Reception:
@@ -89,7 +87,7 @@ class Reception:
         self.packets += 1
         self.octets += len(packet)
         sequence = packet[2] << 8 | packet[3]
-        timestamp, ssrc = _IDS.unpack_from(packet, 4)
+        timestamp, ssrc = read_timestamp(packet), read_ssrc(packet)
         if ssrc != self.ssrc:
             self._another(ssrc, sequence)
         self._since_base += 1
@@ -133,8 +131,7 @@ class Reception:
         percent send no more than at the start, and what the network loses reaches them as a bitrate of ours. A
         keyframe whose beginning came late does not count as seen, because nobody can begin with it.
         """
-        _, ssrc = _IDS.unpack_from(packet, 4)
-        if self.losses is None or ssrc != self.ssrc:
+        if self.losses is None or read_ssrc(packet) != self.ssrc:
             return False
         late = (self._highest - (packet[2] << 8 | packet[3])) & 0xFFFF
         if late >= MAX_MISORDER or not self.losses.came(self.extended - late):

@@ -87,7 +87,6 @@ class Recorder:
         self._queue: queue.SimpleQueue[tuple[list[Block], int] | None] = queue.SimpleQueue()
         self._file: RecordingFile | None = None
         self._thread: threading.Thread | None = None
-        self._takes = True
         self._parties = [party for party in map(self._party, _PARTIES) if party.writers]
         self._turn = 0
         self._handed_packets = 0
@@ -136,13 +135,7 @@ class Recorder:
         writer = self._writers.get(track)
         if writer is None:
             return _leave_aside
-        push = writer.depacketizer.push
-
-        def take(packet: bytes, arrival: float) -> None:
-            if self._takes:
-                push(packet, arrival)
-
-        return take
+        return writer.take
 
     def packet(self, track: Track, packet: bytes, arrival: float) -> None:
         """Take one RTP packet, as `tap` does."""
@@ -160,6 +153,14 @@ class Recorder:
         writer = self._writers.get(track)
         if writer is not None:
             writer.depacketizer.payload_type = payload_type
+
+    @property
+    def _takes(self) -> bool:
+        return all(writer.takes for writer in self._writers.values())
+
+    def _take_no_more(self) -> None:
+        for writer in self._writers.values():
+            writer.takes = False
 
     def _party(self, tracks: Sequence[Track]) -> _Party:
         return _Party([self._writers[track] for track in tracks if track in self._writers])
@@ -196,7 +197,7 @@ class Recorder:
         file = self._file
         if file is None or self._thread is None:
             raise RecorderUnavailable(f"io: {self._path} was never opened")
-        self._takes = False
+        self._take_no_more()
         self._work(time.monotonic(), self._parties, final=True)
         self._queue.put(None)
         self._thread.join(SEAL_TIMEOUT_S)
@@ -252,7 +253,7 @@ class Recorder:
             if self._failure:
                 return
             self._failure = why
-            self._takes = False
+            self._take_no_more()
         log.warning(
             "recording stopped, what was written is kept: %s. Free space or mend the disk.",
             text,

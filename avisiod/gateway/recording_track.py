@@ -76,6 +76,13 @@ class TrackWriter:
         self.gaps: list[Gap] = []
         self.sizes: list[PictureSize] = []
         self._last_sps = b""
+        self.takes = True
+        """Whether packets are taken still."""
+
+    def take(self, packet: bytes, arrival: float) -> None:
+        """One RTP packet as received, with its arrival. Never blocks and never raises."""
+        if self.takes:
+            self.depacketizer.push(packet, arrival)
 
     def header(self) -> matroska.TrackHeader:
         """The track as the file's header tells it, by what is known so far."""

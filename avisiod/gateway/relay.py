@@ -14,6 +14,8 @@ from collections.abc import Callable
 from avisiod.gateway import h264
 from avisiod.gateway.leg import Kind, MediaLine
 from avisiod.gateway.rtp import header_length
+from avisiod.gateway.rtp import ssrc as read_ssrc
+from avisiod.gateway.rtp import timestamp as read_timestamp
 
 MAX_DROPOUT = 3000
 """A jump ahead by more packets than this is a sender that began anew (RFC 3550 section A.1)."""
@@ -27,15 +29,14 @@ JUMP_S = 10.0
 KEPT_PACKETS = 256
 """Of a stream whose receiver may ask for packets again: more than a second of the fastest video that phones take."""
 
-Send = Callable[[Kind, bytes | bytearray], None]
+Send = Callable[[Kind, bytes], None]
 
 NO_SOURCE = -1
 OURSELVES = -2
 NOT_TAKEN = 255
 
-_IDS = struct.Struct("!II")
 _HEADER = struct.Struct("!BBHII")
-_write_header = _HEADER.pack_into
+_packed = _HEADER.pack
 
 
 class OutStream:
@@ -81,9 +82,9 @@ class OutStream:
         self._out_timestamp = timestamp
         self._shift = 0
         self._at = 0.0
-        self._kept: list[bytes | bytearray] | None = None
+        self._kept: list[bytes] | None = None
 
-    def keep(self) -> list[bytes | bytearray]:
+    def keep(self) -> list[bytes]:
         """From now on the latest packets are kept, each at its sequence number modulo KEPT_PACKETS."""
         if self._kept is None:
             self._kept = [b""] * KEPT_PACKETS
@@ -115,10 +116,10 @@ class OutStream:
         """SSRC of the present sender, or NO_SOURCE."""
         return self._source
 
-    def rewritten(self, packet: bytes, arrival: float) -> bytearray | None:
+    def rewritten(self, packet: bytes, arrival: float) -> bytes | None:
         """The packet as the receiver gets it; None where it gets nothing."""
         payload_type = self._types[packet[1] & 0x7F]
-        timestamp, source = _IDS.unpack_from(packet, 4)
+        timestamp, source = read_timestamp(packet), read_ssrc(packet)
         sequence = packet[2] << 8 | packet[3]
         marker = packet[1] & 0x80
         if source != self._source:
@@ -155,17 +156,14 @@ class OutStream:
         start = header_length(packet) if first & 0x1F else 12
         self.packets += 1
         self.octets += len(packet) - start
-        # The header of the copy, or of what is left of it without extension and CSRC list, is written over.
-        built = bytearray(packet if start == 12 else packet[start - 12 :])
-        _write_header(
-            built,
-            0,
+        header: bytes = _packed(
             0x80 | first & 0x20,
             marker | payload_type,
             out,
             (timestamp + self._shift) & 0xFFFFFFFF,
             self.ssrc,
         )
+        built = header + packet[start:]
         kept = self._kept
         if kept is not None:
             kept[out % KEPT_PACKETS] = built
@@ -185,7 +183,7 @@ class OutStream:
         self.packets += 1
         self.octets += len(payload)
         out = self._out_sequence
-        built = _HEADER.pack(0x80, mark | self._own_type, out, self._out_timestamp, self.ssrc) + payload
+        built: bytes = _packed(0x80, mark | self._own_type, out, self._out_timestamp, self.ssrc) + payload
         if self._kept is not None:
             self._kept[out % KEPT_PACKETS] = built
         return built
@@ -210,7 +208,7 @@ class OutStream:
         if not -self._jump < step - passed < self._jump:
             self._shift = (self._out_timestamp + max(passed, 1) - timestamp) & 0xFFFFFFFF
 
-    def _leapt(self, packet: bytes, sequence: int, arrival: float) -> bytearray | None:
+    def _leapt(self, packet: bytes, sequence: int, arrival: float) -> bytes | None:
         """Two packets in a row far away from the rest are a sender that began anew; a single one is a stray."""
         if sequence != self._expected:
             self._expected = (sequence + 1) & 0xFFFF

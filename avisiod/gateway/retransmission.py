@@ -75,7 +75,7 @@ class Retransmission:
             if self._tokens < 1:
                 continue
             place = sequence % KEPT_PACKETS
-            packet = bytes(self._kept[place])
+            packet = self._kept[place]
             if not packet or rtp.sequence(packet) != sequence or now - self._sent_at[place] < patience:
                 continue
             if self._age_s(packet, now) > MAX_AGE_S:

@@ -6,7 +6,6 @@ The readers take a packet that `is_valid` has accepted; on others they raise Ind
 import struct
 
 _HEADER = struct.Struct("!BBHII")
-_SHORTS = struct.Struct("!H")
 
 pack_header = _HEADER.pack
 unpack_header = _HEADER.unpack_from
@@ -36,7 +35,7 @@ def header_length(packet: bytes) -> int:
     if first & 0x10:
         if len(packet) < length + 4:
             return len(packet) + 1  # longer than the packet: not valid
-        length += 4 + (_SHORTS.unpack_from(packet, length + 2)[0] << 2)
+        length += 4 + ((packet[length + 2] << 8 | packet[length + 3]) << 2)
     return length
 
 
@@ -67,12 +66,12 @@ def sequence(packet: bytes) -> int:
 
 def timestamp(packet: bytes) -> int:
     """The RTP timestamp, 32 bits, in units of the codec's clock."""
-    return int.from_bytes(packet[4:8], "big")
+    return packet[4] << 24 | packet[5] << 16 | packet[6] << 8 | packet[7]
 
 
 def ssrc(packet: bytes) -> int:
     """The synchronisation source, 32 bits."""
-    return int.from_bytes(packet[8:12], "big")
+    return packet[8] << 24 | packet[9] << 16 | packet[10] << 8 | packet[11]
 
 
 def rewritten(packet: bytes, payload_type: int, sequence: int, timestamp: int, ssrc: int) -> bytes:
