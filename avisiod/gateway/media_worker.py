@@ -37,6 +37,10 @@ COLLECT_AFTER = (10_000, 20, 10)
 """Frames that wait for the disk look like garbage to Python's usual thresholds: with 50 recorded calls it would walk
 them all twice a second, for some milliseconds in which no packet passes."""
 
+COLLECT_ENDED = 25
+"""An ended call is a heap of objects that name each other, some 20 KiB, which the collector's own thresholds would
+leave lying by the hundred: after so many they are looked for, which takes some 10 ms."""
+
 LOST_REASON = "service_restarted"
 """End of a call, in its manifest, whose control is gone."""
 
@@ -50,6 +54,7 @@ class MediaWorker:
         self._calls: dict[str, MediaCall] = {}
         self._workshop: Workshop | None = None
         self._draining = False
+        self._ended = 0
         self._closing: set[asyncio.Task[bytes]] = set()
 
     def configure(self, settings: MediaWorkerSettings) -> None:
@@ -87,7 +92,15 @@ class MediaWorker:
             return await media.close(reason)
         finally:
             self._calls.pop(call, None)
+            self._let_go()
             self._end_when_empty()
+
+    def _let_go(self) -> None:
+        """See COLLECT_ENDED."""
+        self._ended += 1
+        if self._ended >= COLLECT_ENDED:
+            self._ended = 0
+            gc.collect()
 
     def drain(self) -> None:
         """Control is gone, or wants us to end: close every call, then end."""
