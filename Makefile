@@ -5,13 +5,14 @@
 # make fuzz   feeds every parser with made-up input, SECONDS=60 each, and keeps what it learnt in build/fuzz
 # make install puts avisiod onto this server, as root
 # make install-test  tries that on a fresh Debian in a folder, with calls, as root; three minutes
-# make bench-load  loads a media worker and other gateways in turn: docs/benchmarks-load.md, a quarter of an hour
+# make bench-load  loads a media worker and other gateways in turn: docs/benchmarks-load.md, a quarter of an hour;
+#                  bench-growth, bench-capacity, bench-busy, bench-churn: the other figures of that page
 # make soak  two hours of calls with a fault every minute (MINUTES=120), as root
 # make screens photographs every screen of the relatives' portal into build/screens
 export PYTHONPATH := $(CURDIR)
 PYTHON = .venv/bin/python
 
-.PHONY: install install-test setup demo test check lint fuzz bench bench-load soak lock media prompts
+.PHONY: install install-test setup demo test check lint fuzz bench bench-load bench-growth bench-capacity bench-busy bench-churn soak lock media prompts
 
 setup:
 	@scripts/setup
@@ -53,6 +54,13 @@ bench-load:
 
 soak: setup
 	@$(PYTHON) -m tests.soak --minutes $(or $(MINUTES),120)
+
+bench-growth bench-capacity bench-busy:
+	@scripts/setup scripts/debian-packages-bench
+	$(PYTHON) -m tests.bench.load $(@:bench-%=%)
+
+bench-churn: setup
+	$(PYTHON) -m tests.bench.load.churn
 
 screens: setup
 	$(PYTHON) -m tests.web.screens

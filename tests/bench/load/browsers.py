@@ -181,6 +181,16 @@ class Browser:
         return {"audio": (numbers[0], numbers[0]), "video": (numbers[-1], numbers[-1])}
 
     @property
+    def transport(self) -> Transport:
+        """The bundled one."""
+        return self._transports[0]
+
+    async def close(self) -> None:
+        for each in self._transports:
+            await each.dtls.stop()
+            await each.ice.stop()
+
+    @property
     def consent_lost(self) -> bool:
         return any(each.ice.state != "completed" for each in self._transports)
 

@@ -78,6 +78,11 @@ class Phone:
             )
         return out
 
+    def send(self, kind: str, packet: bytes) -> None:
+        """One RTP packet to the gateway."""
+        host, port, _, _ = self.remote[kind]
+        self._sockets[kind][0].sendto(packet, (host, port))
+
     def close(self) -> None:
         for pair in self._sockets.values():
             for each in pair:

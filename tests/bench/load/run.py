@@ -71,7 +71,7 @@ class Measurement:
     def __init__(self, args: argparse.Namespace, folder: Path) -> None:
         self.args = args
         self.random = random.Random(args.seed)
-        options = dict(each.split("=", 1) for each in args.option)
+        options = {"calls": str(args.calls)} | dict(each.split("=", 1) for each in args.option)
         cpu = args.gateway_cpu if args.gateway_cpu >= 0 else None
         self.gateway = gateway_class(args.gateway)(folder, cpu, args.gateway_priority, args.record, options)
         self.relay = Relay(asyncio.get_running_loop())

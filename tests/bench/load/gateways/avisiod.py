@@ -1,4 +1,4 @@
-"""avisiod's media worker: one real process, driven over AMP as control drives it; the SDP goes in without SIP."""
+"""avisiod's media workers: real processes, driven over AMP as control drives them; the SDP goes in without SIP."""
 
 import asyncio
 import os
@@ -14,6 +14,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
+from avisiod import compiled
 from avisiod.gateway import wire
 from avisiod.gateway.manifest import RecordingFacts
 from avisiod.gateway.settings import MediaWorkerSettings
@@ -22,8 +23,8 @@ from tests.bench.load.gateways.base import Gateway
 from tests.bench.load.phones import Phone
 from tests.peers.ports import free_range
 
-CALLS = 60
-"""Room in the port ranges."""
+ROOM = 60
+"""Fewest calls that a worker has ports for: those of an ended call rest for a while."""
 DEADLINE_S = 600.0
 PROMPTS_WITHIN_S = 90.0
 
@@ -104,30 +105,44 @@ class _Pipe(asyncio.Protocol):
 
 
 class AvisiodGateway(Gateway):
-    """One media worker; `+rec` records every call into Matroska files, without it the calls are confidential."""
+    """One media worker, or `workers` of them, each on a core of its own, who take the calls in turn.
+
+    Recording, every call goes into a Matroska file; without it the calls are confidential.
+    """
 
     name = "avisiod"
 
     def start(self) -> None:
-        self._ours, theirs = socket.socketpair()
-        argv = [sys.executable, "-c", BECOME, str(theirs.fileno())]
-        self.worker = self.launch(argv, pass_fds=(theirs.fileno(),), env={"PYTHONPATH": os.getcwd()})
-        theirs.close()
-        self.control = Control()
+        self._workers = int(self.options.get("workers", "1"))
+        self.controls: list[Control] = []
+        self._ours: list[socket.socket] = []
+        for number in range(self._workers):
+            ours, theirs = socket.socketpair()
+            cpu = None if self.cpu is None else (self.cpu + number) % (os.cpu_count() or 1)
+            argv = [sys.executable, "-c", BECOME, str(theirs.fileno())]
+            self.launch(argv, cpu=cpu, pass_fds=(theirs.fileno(),), env={"PYTHONPATH": os.getcwd()})
+            theirs.close()
+            self._ours.append(ours)
+            self.controls.append(Control())
 
     def version(self) -> str:
-        return f"{metadata.version('avisiod')}, Python {sys.version.split()[0]}"
+        return f"{metadata.version('avisiod')} {compiled.form()}, Python {sys.version.split()[0]}"
 
     async def ready(self) -> None:
         """Configured, and done with the prompts, which are prepared once for all calls at the first one."""
-        await asyncio.get_running_loop().create_connection(lambda: _Pipe(self.control), sock=self._ours)
+        for number, (control, ours) in enumerate(zip(self.controls, self._ours, strict=True)):
+            await asyncio.get_running_loop().create_connection(lambda control=control: _Pipe(control), sock=ours)
+            await self._configure(number)
+
+    async def _configure(self, number: int) -> None:
+        calls = max(ROOM, int(self.options.get("calls", "0")) // self._workers + 2)
         settings = MediaWorkerSettings(
-            worker=0,
+            worker=number,
             phone_address="127.0.0.1",
-            phone_ports=free_range(4 * CALLS),
+            phone_ports=free_range(4 * calls),
             outside_address="127.0.0.1",
             outside_announced="",
-            outside_ports=free_range(CALLS),
+            outside_ports=free_range(calls),
             phone_silent_s=20.0,
             outside_silent_s=20.0,
             behind_nat=False,
@@ -135,11 +150,11 @@ class AvisiodGateway(Gateway):
             keep_free_bytes=0,
             log_level="INFO",
         )
-        await self._ask(wire.Configure, settings=msgspec.json.encode(settings))
+        await self.ask(number, wire.Configure, settings=msgspec.json.encode(settings))
         phone = Phone()
-        await self._ask(wire.OpenCall, call="first", offer=phone.sdp(), confidential=True, language="fr")
+        await self.ask(number, wire.OpenCall, call="first", offer=phone.sdp(), confidential=True, language="fr")
         await self._settled()
-        await self._ask(wire.CloseCall, call="first", reason="hung_up_inside")
+        await self.ask(number, wire.CloseCall, call="first", reason="hung_up_inside")
         phone.close()
 
     async def _settled(self) -> None:
@@ -154,12 +169,12 @@ class AvisiodGateway(Gateway):
 
     async def connect(self, i: int, browser: Browser, phone: Phone) -> None:
         call = f"call{i}"
-        opened = await self._ask(
-            wire.OpenCall, call=call, offer=phone.sdp(i + 1), confidential=not self.recording, language="fr"
+        opened = await self.ask(
+            i, wire.OpenCall, call=call, offer=phone.sdp(i + 1), confidential=not self.recording, language="fr"
         )
         phone.set_remote(opened["answer"])
         offer = await browser.offer()
-        answered = await self._ask(wire.OpenBrowserLeg, call=call, session="page", offer=offer, ice_servers=b"[]")
+        answered = await self.ask(i, wire.OpenBrowserLeg, call=call, session="page", offer=offer, ice_servers=b"[]")
         await browser.accept(answered["answer"])
         if self.recording:
             facts = RecordingFacts(
@@ -170,17 +185,22 @@ class AvisiodGateway(Gateway):
                 started_monotonic=time.monotonic(),
             )
             path = str(self.recordings / f"{call}.mkv")
-            await self._ask(wire.OpenRecorder, call=call, path=path, facts=msgspec.json.encode(facts))
-        await self._ask(wire.Bridge, call=call, deadline=time.monotonic() + DEADLINE_S)
+            await self.ask(i, wire.OpenRecorder, call=call, path=path, facts=msgspec.json.encode(facts))
+        await self.ask(i, wire.Bridge, call=call, deadline=time.monotonic() + DEADLINE_S)
 
     async def record(self, i: int) -> None:
         """The recorder writes before anything is bridged."""
 
     def stop(self) -> None:
         super().stop()
-        for each in self.control.trouble:
+        for each in (trouble for control in self.controls for trouble in control.trouble):
             sys.stderr.write(f"{each}\n")
 
-    async def _ask(self, command: type[amp.Command], **arguments: object) -> dict[str, Any]:
-        asked = self.control.callRemote(command, **arguments)
+    async def hang_up(self, i: int) -> None:
+        """End a call as a phone that hangs up does; its recording is sealed."""
+        await self.ask(i, wire.CloseCall, call=f"call{i}", reason="hung_up_inside")
+
+    async def ask(self, i: int, command: type[amp.Command], **arguments: object) -> dict[str, Any]:
+        """Ask the worker that has call `i`."""
+        asked = self.controls[i % self._workers].callRemote(command, **arguments)
         return await asyncio.wait_for(asked.asFuture(asyncio.get_running_loop()), 20)

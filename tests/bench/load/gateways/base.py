@@ -54,9 +54,13 @@ class Gateway:
     def version(self) -> str:
         return ""
 
-    def launch(self, argv: list[str], env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[bytes]:
+    def launch(
+        self, argv: list[str], env: dict[str, str] | None = None, *, cpu: int | None = None, **options: Any
+    ) -> subprocess.Popen[bytes]:
+        """`cpu` in place of the gateway's own."""
         before = ["chrt", "--rr", str(self.priority)] if self.priority else []
-        before += ["taskset", "-c", str(self.cpu)] if self.cpu is not None else []
+        pinned = self.cpu if cpu is None else cpu
+        before += ["taskset", "-c", str(pinned)] if pinned is not None else []
         with (self.folder / "gateway.log").open("ab") as log:
             process = subprocess.Popen(
                 [*before, *argv],
