@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=None)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
+    os.environ["AVISIOD_COMPILED"] = "off"  # atheris follows bytecode; machine code would hide its way
     corpus: Path = asked.corpus or Path("build/fuzz") / asked.name
     seeds = corpus / "seeds"
     for folder in (corpus / "learnt", seeds):
