@@ -59,6 +59,7 @@ class Gateway:
     ) -> subprocess.Popen[bytes]:
         """`cpu` in place of the gateway's own."""
         before = ["chrt", "--rr", str(self.priority)] if self.priority else []
+        before += ["nice", "-n", self.options["nice"]] if "nice" in self.options else []
         pinned = self.cpu if cpu is None else cpu
         before += ["taskset", "-c", str(pinned)] if pinned is not None else []
         with (self.folder / "gateway.log").open("ab") as log:
