@@ -1,4 +1,4 @@
-"""The hot path of the media workers as machine code: the same modules, translated by mypyc (decision 10).
+"""The hot path of the media workers as machine code: the same modules, translated by mypyc (decision 13).
 
 What is imported from `avisiod.gateway` comes from the compiled form where there is one of exactly these sources, and
 from the sources themselves otherwise: they do the same, only slower. The compiled form lies in a folder that is named
