@@ -1,5 +1,6 @@
 """The phone that is exact in time: others understand what it sends, and it is in sync with itself."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,21 @@ def test_two_of_them_exchange_every_packet() -> None:
             video = phone.wait_received("video", 60)
             assert (video.lost, video.sources) == (0, 1)
             assert video.first_keyframe_at is not None
+
+
+def test_nothing_of_it_is_left_open() -> None:
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    RtpPhone().close()  # the first claims its ports for as long as we live
+    first, _ = free_range(4)
+    before = descriptors()
+    for _ in range(3):
+        with RtpPhone(first_port=first) as near, RtpPhone() as far:
+            near.connect(far.offer())
+            near.close()
+        before += 1  # the other's claim on its ports
+    assert descriptors() == before
 
 
 @pytest.mark.parametrize("mode", [0, 1])

@@ -132,6 +132,7 @@ class RtpPhone:
         self._pictures = _pictures(assets.flashes_stream().read_bytes())
         self._wake_read, self._wake_write = os.pipe()
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     def offer(self, direction: str = "sendrecv") -> str:
         """Its SDP, as an offer or an answer."""
@@ -170,9 +171,15 @@ class RtpPhone:
             self._thread.start()
 
     def close(self) -> None:
+        """End its thread and give everything back; harmless when it is closed."""
+        if self._closed:
+            return
+        self._closed = True
         os.write(self._wake_write, b"x")
         if self._thread:
             self._thread.join()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
         for stream in (self.audio, self.video):
             stream.rtp.close()
             stream.rtcp.close()
