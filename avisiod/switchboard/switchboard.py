@@ -85,7 +85,12 @@ class Switchboard:
             language=self.config.site.language,
             dialled_utc=self.clock.utc(),
         )
-        busy = any(other.call.phone == call.phone for other in self._open())
+        before = [other for other in self._open() if other.call.phone == call.phone]
+        busy = any(other.sip_call is not None for other in before)
+        if not busy:
+            # Its SIP worker died, so that its BYE reached nobody: that it dials again says as much.
+            for other in before:
+                self.post(other, ev.PhoneHungUp(self.clock.now()))
         self.entries[call.id] = self._by_sip[sip_call] = entry
         self.observer.moved(None, call)
         logger.info("phone %s dials", phone, extra={"call": call.id, "phone": phone})
@@ -101,7 +106,11 @@ class Switchboard:
             logger.error("admission is not possible: %s", error, extra={"call": entry.call.id})
             self.post(entry, ev.StoreFailed(self.clock.now()))
             return
-        others = [other for other in self._open() if other is not entry]
+        others = [
+            other
+            for other in self._open()
+            if other is not entry and (other.call.phone != entry.call.phone or other.sip_call is not None)
+        ]
         verdict = admission.decide(
             admission.Facts(
                 phone_known=phone is not None,

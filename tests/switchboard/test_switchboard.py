@@ -360,6 +360,24 @@ async def test_a_lost_sip_worker_takes_only_its_own_dialogues(scene: Scene) -> N
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_phone_whose_sip_worker_died_may_dial_again_at_once(scene: Scene) -> None:
+    lost, *_ = await scene.connect()
+    scene.board.sip_worker_lost(["s1"])
+    again = await scene.dial("0639980001", "cell1", "s2")
+    await eventually(lambda: again.call.state is State.WAITING, "it is served, and its contact is not busy")
+    assert (lost.call.state, lost.call.reason) == (State.ENDED, EndReason.DETAINEE_HUNG_UP)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_phone_that_has_just_hung_up_is_not_busy(scene: Scene) -> None:
+    ended, *_ = await scene.connect()
+    scene.board.sip_ended("s1", "phone", 200)  # its end is not stored yet
+    again = await scene.dial("0639980001", "cell1", "s2")
+    await eventually(lambda: again.call.state is State.WAITING, "it is served")
+    assert ended.call.reason is EndReason.DETAINEE_HUNG_UP
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_phones_answer_to_an_offer_of_ours_reaches_its_media(scene: Scene) -> None:
     entry, *_ = await scene.connect()
     scene.board.phone_answered("s1", "v=0")
