@@ -31,6 +31,7 @@ TALK_S = (3.0, 25.0)
 ANSWERED_WITHIN_S = 30.0
 CODE_WITHIN_S = 70.0
 ENDED_WITHIN_S = 60.0
+TOLD_WITHIN_S = 10.0
 PAUSE_S = (0.5, 3.0)
 HANGING_UP_S = 12.0
 
@@ -259,6 +260,10 @@ class _Talk:
         phone_waits = self.phone_open
         with contextlib.suppress(NotSeen):
             wait_until(lambda: self._is_over() or (self.call.bye != "" and self._row_ended()), timeout, "the end")
+        relative = self.relative
+        if relative is not None and self._row_ended() and self.call.plan is not Plan.RELATIVE_GOES:
+            with contextlib.suppress(NotSeen):
+                wait_until(lambda: relative.ended() is not None, TOLD_WITHIN_S, "the page is told")
         if phone_waits and self._is_over():
             with contextlib.suppress(NotSeen):
                 wait_until(self._was_hung_up, 20.0, "the phone is hung up")
