@@ -9,6 +9,9 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 PortRange = Annotated[tuple[int, int], Meta(description="first and last UDP port, both included")]
 Seconds = Annotated[float, Meta(gt=0)]
 
+AUDIO_CODECS = ("OPUS", "G722", "PCMA", "PCMU")
+"""What every browser takes and phones speak."""
+
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A section of the file: immutable, unknown keys refused."""
@@ -101,6 +104,13 @@ class Media(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A SIP or media worker with more MiB of memory gets no new call and is replaced after its last; 0: no limit."""
     prompts_folder: str = ""
     """The site's own WAV files, LANGUAGE/NAME.wav; they replace ours one by one."""
+
+
+class Phones(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is agreed with phones."""
+
+    audio_codecs: tuple[str, ...] = AUDIO_CODECS
+    """Sound, the best first. The first that a phone offers is taken on both legs: nothing is transcoded."""
 
 
 class Recordings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -200,6 +210,7 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     calls: Calls = Calls()
     sip: Sip = Sip()
     media: Media = Media()
+    phones: Phones = Phones()
     recordings: Recordings = Recordings()
     portal: Portal = Portal()
     modem: Modem = Modem()

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import phonenumbers
 
-from avisiod.config import Config
+from avisiod.config import AUDIO_CODECS, Config
 
 PHONE_PORTS_PER_CALL = 4
 """RTP and RTCP of sound and picture."""
@@ -37,7 +37,7 @@ class Finding:
 
 def consistent(config: Config) -> Iterator[Finding]:
     """Find contradictions inside the settings; touches nothing outside of them."""
-    for rule in (_site, _calls, _addresses, _ports, _memory, _ice, _portal, _store, _log, _absolute):
+    for rule in (_site, _calls, _addresses, _ports, _phones, _memory, _ice, _portal, _store, _log, _absolute):
         yield from rule(config)
 
 
@@ -184,6 +184,19 @@ def _same(one: str, other: str) -> bool:
     """Whether sockets bound to both addresses could meet."""
     addresses = (_ip(one), _ip(other))
     return one == other or any(address is not None and address.is_unspecified for address in addresses)
+
+
+def _phones(config: Config) -> Iterator[Finding]:
+    codecs = config.phones.audio_codecs
+    key = ("phones.audio_codecs",)
+    known = ", ".join(AUDIO_CODECS)
+    for name in codecs:
+        if name not in AUDIO_CODECS:
+            yield Finding(key, f"unknown codec `{name}`", f"take some of {known}")
+    if len(set(codecs)) < len(codecs):
+        yield Finding(key, "a codec stands there twice", "name each once")
+    if not {"PCMA", "PCMU"} & set(codecs):
+        yield Finding(key, "neither PCMA nor PCMU", "add one of them: many phones have nothing else")
 
 
 def _ice(config: Config) -> Iterator[Finding]:

@@ -67,6 +67,10 @@ media:
             "media:\n  phone_ports: [40000, 30000]",
             "line 2: media.phone_ports: first port 40000 is above the last 30000: swap them",
         ),
+        (
+            "phones:\n  audio_codecs: [OPUS, G729]",
+            "line 2: phones.audio_codecs: unknown codec `G729`: take some of OPUS, G722, PCMA, PCMU",
+        ),
         ("calls:\n  limits: 3", "line 2: calls.limits: unknown key: did you mean `limit_s`?"),
         ("site:\n  capacity: 3", "line 2: site.capacity: unknown key: it belongs into the section `calls`"),
         (

@@ -24,7 +24,7 @@ from avisiod.gateway.leg_feedback import LegFeedback
 from avisiod.gateway.leg_side import Side
 from avisiod.gateway.outside_answers import OutsideAnswers, transport, video_kbps
 from avisiod.gateway.passage import Passage, ssrcs
-from avisiod.gateway.phone_leg import PhoneLeg
+from avisiod.gateway.phone_leg import PhoneLeg, PhoneRules
 from avisiod.gateway.presenter import Presenter
 from avisiod.gateway.sdp_browser import BrowserAgreement
 from avisiod.gateway.sdp_phone import VIDEO_KBPS
@@ -96,8 +96,11 @@ class MediaCall:
                 offer,
                 self._shop.phone_ports,
                 self._phone_side,
-                behind_nat=settings.behind_nat,
-                silent_s=settings.phone_silent_s,
+                rules=PhoneRules(
+                    behind_nat=settings.behind_nat,
+                    silent_s=settings.phone_silent_s,
+                    audio_codecs=settings.audio_codecs,
+                ),
                 now=time.monotonic(),
                 loop=self._loop,
             )

@@ -71,6 +71,7 @@ class MediaGateway(WorkerPool):
                 phone_silent_s=config.media.phone_silent_s,
                 outside_silent_s=config.media.outside_silent_s,
                 behind_nat=config.media.behind_nat,
+                audio_codecs=config.phones.audio_codecs,
                 prompts_folder=config.media.prompts_folder,
                 keep_free_bytes=config.recordings.keep_free_bytes,
                 log_level=config.log.level,

@@ -9,6 +9,9 @@ import secrets
 import time
 from collections.abc import Callable
 
+import msgspec
+
+from avisiod.config import AUDIO_CODECS
 from avisiod.gateway import sdp_phone
 from avisiod.gateway.leg import Direction, Kind, LegListener, MediaLine
 from avisiod.gateway.phone_stream import Packet, PhoneStream, PhoneStreams
@@ -22,6 +25,17 @@ WATCH_INTERVAL_S = 0.5
 """How often silence is looked for."""
 
 log = logging.getLogger(__name__)
+
+
+class PhoneRules(msgspec.Struct, frozen=True, kw_only=True):
+    """What the site says of phones."""
+
+    behind_nat: bool = False
+    """Lock to the first valid source in place of the address in the SDP."""
+    silent_s: float = 30.0
+    """A phone that sends nothing for so long is lost."""
+    audio_codecs: tuple[str, ...] = AUDIO_CODECS
+    """The best first."""
 
 
 class PhoneLeg:
@@ -38,8 +52,7 @@ class PhoneLeg:
         ports: UdpPorts,
         listener: LegListener,
         *,
-        behind_nat: bool,
-        silent_s: float,
+        rules: PhoneRules,
         now: float,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
@@ -50,8 +63,7 @@ class PhoneLeg:
         self._call = call
         self._ports = ports
         self._listener = listener
-        self._behind_nat = behind_nat
-        self._silent_s = silent_s
+        self._rules = rules
         self._loop = loop
         self._session_id = secrets.randbits(31)
         self._version = 0
@@ -88,7 +100,7 @@ class PhoneLeg:
     def start(self) -> None:
         """Watch for silence, and tell `connected` once the phone's address is known; behind NAT a packet tells it."""
         self._state = "starting"
-        if self.media and (not self._behind_nat or any(stream.rtp.locked for stream in self._streams.values())):
+        if self.media and (not self._rules.behind_nat or any(stream.rtp.locked for stream in self._streams.values())):
             self._connected()
         self._look()
 
@@ -102,6 +114,7 @@ class PhoneLeg:
             address=self._ports.address,
             ports={kind: stream.numbers for kind, stream in self._streams.items()},
             session_id=self._session_id,
+            audio=self._rules.audio_codecs,
         )
         kept = self._ever_agreed if keep_codecs else {}
         if not offer:
@@ -120,7 +133,7 @@ class PhoneLeg:
     def check(self, now: float) -> None:
         """Tell the listener `silent` or `flowing` where that has changed."""
         may_send = any(line.direction in _RECEIVING for line in self.lines.values())
-        silent = may_send and now - self.heard >= self._silent_s
+        silent = may_send and now - self.heard >= self._rules.silent_s
         if self._state in ("connected", "silent") and silent != (self._state == "silent"):
             self._state = "silent" if silent else "connected"
             self._listener.state(self, "silent" if silent else "flowing")
@@ -141,9 +154,9 @@ class PhoneLeg:
         self._ever_agreed.update(agreement.lines)
         for kind, stream in self._streams.items():
             media = agreement.media.get(kind)
-            stream.follow(media, self._behind_nat)
+            stream.follow(media, self._rules.behind_nat)
             stream.wanted = media is not None and media.address != "" and media.line.direction in _SENDING
-        if self._state == "starting" and not self._behind_nat:
+        if self._state == "starting" and not self._rules.behind_nat:
             self._connected()
 
     def _connected(self) -> None:

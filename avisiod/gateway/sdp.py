@@ -20,8 +20,6 @@ MAX_LENGTH = 60_000
 MAX_MEDIA = 32
 """m-lines of one session; real ones have at most eight."""
 
-AUDIO_CODECS = ("OPUS", "G722", "PCMA", "PCMU")
-"""What every browser takes and phones speak."""
 EVENT = "TELEPHONE-EVENT"
 
 _STATIC = {0: ("PCMU", 8000), 8: ("PCMA", 8000), 9: ("G722", 8000)}

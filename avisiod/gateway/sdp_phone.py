@@ -6,10 +6,10 @@ from types import MappingProxyType
 
 import msgspec
 
+from avisiod.config import AUDIO_CODECS
 from avisiod.gateway import h264
 from avisiod.gateway.leg import Codec, Direction, Kind, MediaLine
 from avisiod.gateway.sdp import (
-    AUDIO_CODECS,
     Format,
     Media,
     common_direction,
@@ -32,20 +32,15 @@ _FEEDBACK = ("nack", "nack pli", "ccm fir", "ccm tmmbr")
 _CLASH = range(64, 96)
 """Payload types that look like RTCP where both share a port (RFC 5761 section 4)."""
 
-SIGNALLED_BY_PJSUA = True
-"""pjsua2 ends a call whose sound it has no codec for, and the pinned wheel has no Opus (docs/decisions/0008)."""
-PHONE_AUDIO = tuple(name for name in AUDIO_CODECS if not (SIGNALLED_BY_PJSUA and name == "OPUS"))
-
-_OWN_AUDIO = tuple(
-    codec
+_OWN_AUDIO = {
+    codec.name: codec
     for codec in (
         Codec(name="OPUS", payload_type=96, clock_rate=48000, channels=2, fmtp={"useinbandfec": "1"}),
         Codec(name="G722", payload_type=9, clock_rate=8000),
         Codec(name="PCMA", payload_type=8, clock_rate=8000),
         Codec(name="PCMU", payload_type=0, clock_rate=8000),
     )
-    if codec.name in PHONE_AUDIO
-)
+}
 _OWN_EVENT = 101
 _OWN_VIDEO = tuple(
     Codec(
@@ -77,6 +72,8 @@ class OwnSide(msgspec.Struct, frozen=True, kw_only=True):
     ports: dict[Kind, Ports]
     session_id: int
     """Stays the same for the life of the dialogue (RFC 8866 section 5.2)."""
+    audio: tuple[str, ...] = AUDIO_CODECS
+    """Codecs of sound that are taken, the best first; every browser speaks each of them."""
 
 
 class PhoneMedia(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +134,10 @@ def answer(offer: str, own: OwnSide, version: int, kept: Kept = NOTHING_KEPT) ->
 def offer(own: OwnSide, version: int, kept: Kept = NOTHING_KEPT) -> str:
     """An offer of ours, for an INVITE or re-INVITE that carried none."""
     lines = _head(own, version)
-    for kind, all_codecs in ((Kind.AUDIO, _OWN_AUDIO), (Kind.VIDEO, _OWN_VIDEO)):
+    for kind, all_codecs in (
+        (Kind.AUDIO, tuple(_OWN_AUDIO[name] for name in own.audio)),
+        (Kind.VIDEO, _OWN_VIDEO),
+    ):
         if kind not in own.ports or (kept and kind not in kept):
             continue
         codecs = (_own_codec(kept[kind].codec),) if kept else all_codecs
@@ -193,7 +193,7 @@ def _agree(
         raise OfferUnacceptable(f"{media}: the call goes on without {kind}, as it was agreed with the browser")
     address = _usable_address(media, own)
     formats = _allowed(media, kept.get(kind))
-    chosen = _audio_format(media, formats) if kind is Kind.AUDIO else _video_format(media, formats)
+    chosen = _audio_format(media, formats, own.audio) if kind is Kind.AUDIO else _video_format(media, formats)
     return kind, _phone_media(kind, media, chosen, address)
 
 
@@ -225,11 +225,13 @@ def _meaning(codec: Codec) -> tuple[object, ...]:
     return codec.name, profile, h264.packetization_mode(codec.fmtp)
 
 
-def _audio_format(media: Media, formats: list[Format]) -> Format:
-    for each in formats:
-        if each.name in PHONE_AUDIO:
-            return each
-    raise OfferUnacceptable(f"{media}: none of {', '.join(PHONE_AUDIO)} is offered")
+def _audio_format(media: Media, formats: list[Format], preferred: tuple[str, ...]) -> Format:
+    """Nothing is transcoded, so the site's preference counts, not the phone's: browsers speak each of them."""
+    for name in preferred:
+        for each in formats:
+            if each.name == name:
+                return each
+    raise OfferUnacceptable(f"{media}: none of {', '.join(preferred)} is offered")
 
 
 def _video_format(media: Media, formats: list[Format]) -> Format:

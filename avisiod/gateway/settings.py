@@ -15,6 +15,7 @@ class MediaWorkerSettings(msgspec.Struct, kw_only=True, frozen=True):
     phone_silent_s: float
     outside_silent_s: float
     behind_nat: bool
+    audio_codecs: tuple[str, ...]
     prompts_folder: str
     keep_free_bytes: int
     log_level: str

@@ -19,8 +19,9 @@ from avisiod.gateway.sip_message import (
     PICTURE_REQUEST_TYPE,
     BodyUnsupported,
     Message,
+    for_pjsip,
     media_lines,
-    only_sound_negotiated,
+    of_phone,
     reason_header,
 )
 
@@ -152,10 +153,10 @@ class PhoneCall(pj.Call):
         operation.statusCode = status
         for name, value in headers:
             operation.txOption.headers.append(_header(name, value))
-        operation.sdp.wholeSdp = only_sound_negotiated(sdp)
+        operation.sdp.wholeSdp = for_pjsip(sdp)
         if offered:
             # As many m-lines as ours has; they may not be called video, for the library was built without it.
-            operation.opt.audioCount, operation.opt.videoCount = media_lines(offered), 0
+            operation.opt.audioCount, operation.opt.videoCount = media_lines(for_pjsip(offered)), 0
         try:
             self.answer(operation)
         except pj.Error as error:
@@ -233,16 +234,15 @@ class PhoneCall(pj.Call):
         else:
             prm.statusCode = 488
 
-    def _offered(self, offer: str) -> None:
-        self._theirs = offer
+    def _offered(self, description: str) -> None:
+        self._theirs = offer = of_phone(description)
         self._switch.tell(wire.Reoffer, sip_call=self.sip_call, offer=offer)
 
     @guarded
     def onCallSdpCreated(self, prm: pj.OnCallSdpCreatedParam) -> None:  # noqa: N802 - PJSIP's name
         """PJSIP wrote a session description: ours takes its place."""
         if self._ours:
-            is_answer = bool(prm.remSdp.wholeSdp)
-            prm.sdp.wholeSdp = only_sound_negotiated(self._ours) if is_answer else self._ours
+            prm.sdp.wholeSdp = for_pjsip(self._ours)
 
 
 def _header(name: str, value: str) -> pj.SipHeader:

@@ -14,6 +14,10 @@ PICTURE_REQUEST = (
 )
 """RFC 5168 section 7: ask the encoder for a whole picture."""
 
+STAND_IN = "m=audio 9 RTP/AVP 0\r\nc=IN IP4 127.0.0.1\r\na=sendrecv\r\n"
+"""The one m-line that PJSIP negotiates. It ends calls whose codecs or keys it does not know, so it sees none: the
+edge puts this line before the phone's own, we put it before ours (docs/decisions/0008)."""
+
 MAX_SDP_BYTES = 32_768
 """Far beyond any phone's; AMP carries at most twice that."""
 
@@ -21,8 +25,6 @@ _COMPACT = {"c": "content-type", "e": "content-encoding", "f": "from", "t": "to"
 _NO_UTF_8 = re.compile(r"[\ud800-\udfff]")
 _FOLDED = re.compile(r"\r?\n[ \t]+")
 _REQUEST_URI = re.compile(r"\S+ (?:sips?|tel):([^\s@;>?]+)", re.IGNORECASE)
-_BOUNDARY = re.compile(r'boundary\s*=\s*"?([^";]+)', re.IGNORECASE)
-_SDP_PART = re.compile(r"^(?:content-type|c)\s*:\s*application/sdp\s*(?:;|$)", re.IGNORECASE | re.MULTILINE)
 _DIGIT = re.compile(r"[0-9A-D*#]")
 _SIGNAL = re.compile(r"\s*signal\s*=\s*(\S+)\s*", re.IGNORECASE)
 _EVENTS = {"10": "*", "11": "#", "12": "A", "13": "B", "14": "C", "15": "D"}
@@ -66,33 +68,20 @@ class Message:
         return self.header("content-type").split(";", 1)[0].strip().lower() if self.body else ""
 
     def sdp(self) -> str:
-        """The session description; empty where the message carries none.
+        """The phone's session description; empty where the message carries none.
 
-        BodyUnsupported when it has another body, an encoded one, or one that is longer than MAX_SDP_BYTES.
+        BodyUnsupported when it has another body, an encoded one, or one that is longer than MAX_SDP_BYTES. A
+        description in a multipart body was taken out of it by the edge.
         """
         if not self.kind:
             return ""
         if self.header("content-encoding").lower() not in {"", "identity"}:
             raise BodyUnsupported("the body is encoded")
-        if self.kind == "application/sdp":
-            sdp = self.body
-        elif self.kind.startswith("multipart/"):
-            sdp = self._sdp_part()
-        else:
+        if self.kind != "application/sdp":
             raise BodyUnsupported("the body is no session description")
-        if len(sdp.encode(errors="replace")) > MAX_SDP_BYTES:
+        if len(self.body.encode(errors="replace")) > MAX_SDP_BYTES:
             raise BodyUnsupported("the session description is too long")
-        return sdp
-
-    def _sdp_part(self) -> str:
-        boundary = _BOUNDARY.search(self.header("content-type"))
-        if boundary is None:
-            raise BodyUnsupported("the multipart body has no boundary")
-        for part in f"\r\n{self.body}".split(f"\r\n--{boundary[1].strip()}")[1:]:
-            head, _, body = part.partition("\r\n\r\n")
-            if _SDP_PART.search(head.replace("\r\n", "\n")):
-                return body
-        raise BodyUnsupported("no part of the body is a session description")
+        return of_phone(self.body)
 
     @property
     def digit(self) -> str:
@@ -116,13 +105,21 @@ class Message:
         return self.kind == PICTURE_REQUEST_TYPE and bool(_PICTURE.search(self.body))
 
 
-def only_sound_negotiated(answer: str) -> str:
-    """An answer in which PJSIP negotiates nothing but sound: `m=video 30002` becomes `m=video 0/30002`.
+def for_pjsip(description: str) -> str:
+    """Our description as PJSIP may negotiate it: STAND_IN alone. What we mean stands behind it in lines with port 0.
 
-    Built without video, PJSIP pairs H264 with the offer's first H264 whatever its parameters are, and would put that
-    one's payload type into our answer. A line with port 0 it leaves alone; the edge takes the `0/` away.
+    `m=video 30002` becomes `m=video 0/30002`. The edge takes the stand-in and each `0/` away.
     """
-    return re.sub(r"(?m)^m=(?!audio )(\S+) (?!0[ /])(\d+) ", r"m=\1 0/\2 ", answer)
+    hidden = re.sub(r"(?m)^m=(\S+) (\d+) ", r"m=\1 0/\2 ", description)
+    return re.sub(r"(?m)^(?=m=)", lambda _: STAND_IN, hidden, count=1)
+
+
+def of_phone(description: str) -> str:
+    """What the phone wrote, without the stand-in; BodyUnsupported where the edge has put none."""
+    before, stand_in, rest = description.partition(STAND_IN)
+    if not stand_in:
+        raise BodyUnsupported("the session description holds no line of the edge's")
+    return before + rest
 
 
 def media_lines(sdp: str) -> int:

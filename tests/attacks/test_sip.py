@@ -15,7 +15,7 @@ import pytest
 
 from avisiod.gateway import wire
 from tests.attacks.torture import NO_SIP, RFC_4475, damaged, truncated
-from tests.gateway.sip_scene import NUMBER, OFFER, Answering, connect
+from tests.gateway.sip_scene import NUMBER, OFFER, OFFER_OF_EDGE, Answering, connect
 from tests.peers.kamailio import Kamailio
 from tests.peers.sip_client import SipClient
 from tests.peers.sip_message import Request, Response
@@ -112,7 +112,7 @@ def edge_refused(edge: Kamailio) -> dict[str, float]:
 
 def good_invite(phone: SipClient, **headers: str) -> bytes:
     phone.new_dialogue()
-    return phone.request("INVITE", NUMBER, OFFER, **headers).encode()
+    return phone.request("INVITE", NUMBER, OFFER_OF_EDGE, **headers).encode()
 
 
 MESSAGES = {**RFC_4475, **NO_SIP}
@@ -240,7 +240,7 @@ def test_a_dialogue_in_the_place_of_one_that_ended_just_now_is_not_ended_with_it
     def ring(client: SipClient, worker: Worker) -> Request:
         client.new_dialogue()
         since, mark = client.received.mark(), worker.told.mark()
-        invite = client.request("INVITE", NUMBER, OFFER, X_Avisio_Phone="cell1")
+        invite = client.request("INVITE", NUMBER, OFFER_OF_EDGE, X_Avisio_Phone="cell1")
         client.send(invite.encode())
         worker.wait(wire.Invited, mark)
         client.received.wait(lambda m: isinstance(m, Response) and m.status == 180, 5, "180", since)
@@ -263,7 +263,7 @@ def test_a_dialogue_in_the_place_of_one_that_ended_just_now_is_not_ended_with_it
         mark = worker.told.mark()
         worker.process.signal(signal.SIGSTOP)  # so that it reads both in one go
         first.send(end.encode())
-        again = second.request("INVITE", NUMBER, OFFER, X_Avisio_Phone="cell2")
+        again = second.request("INVITE", NUMBER, OFFER_OF_EDGE, X_Avisio_Phone="cell2")
         second.send(again.encode())
         worker.process.signal(signal.SIGCONT)
         worker.wait(wire.SipEnded, mark)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from avisiod.gateway import wire
 from avisiod.gateway.registrations import Registration, read_registrations
+from avisiod.gateway.sip_message import STAND_IN
 from tests.peers.kamailio import Kamailio
 from tests.peers.sip_client import SipClient
 from tests.peers.sip_worker import ANSWER, Worker
@@ -14,6 +15,8 @@ from tests.peers.waiting import wait_until
 
 PHONES = {f"cell{number}": "secret" for number in range(1, 7)}
 OFFER = ANSWER.format(port=40_000)
+OFFER_OF_EDGE = OFFER.replace("m=", f"{STAND_IN}m=", 1)
+"""As the edge hands it to a worker."""
 NUMBER = "sip:0612345678@avisio"
 VIDEO = (
     "m=video 40002 RTP/AVP 99\r\nb=AS:1500\r\na=rtpmap:99 H264/90000\r\n"

@@ -15,11 +15,12 @@ from twisted.internet.defer import Deferred
 
 from avisiod.gateway import rtcp, rtp, sdp
 from avisiod.gateway.leg import Direction, Kind
-from avisiod.gateway.phone_leg import PhoneLeg
+from avisiod.gateway.phone_leg import PhoneLeg, PhoneRules
 from avisiod.gateway.udp_ports import UdpPorts
 from avisiod.gateway.wire import NoPorts, OfferUnacceptable
 from tests.gateway.test_udp_ports import free_range
 
+DEFAULTS = PhoneRules()
 PCMA, EVENT, H264 = 8, 101, 99
 
 
@@ -113,7 +114,11 @@ class Rig:
     """A leg and its phone."""
 
     def __init__(
-        self, *, behind_nat: bool = False, silent_s: float = 30.0, offer: str | None = None, **kinds: Any
+        self,
+        *,
+        rules: PhoneRules = DEFAULTS,
+        offer: str | None = None,
+        **kinds: Any,
     ) -> None:
         self.phone = Phone()
         self.stranger = Phone("127.0.0.3")
@@ -125,8 +130,7 @@ class Rig:
             self.phone.offer(**kinds) if offer is None else offer,
             self.pool,
             self.listener,
-            behind_nat=behind_nat,
-            silent_s=silent_s,
+            rules=rules,
             now=self.now,
             loop=asyncio.get_running_loop(),
         )
@@ -238,7 +242,7 @@ async def test_a_phone_may_send_from_another_port_than_it_hears_on():
 
 @media_test
 async def test_behind_nat_the_first_valid_source_is_the_phone_and_is_sent_to():
-    async with Rig(behind_nat=True, address="10.9.9.9") as rig:
+    async with Rig(rules=PhoneRules(behind_nat=True), address="10.9.9.9") as rig:
         assert rig.listener.states == []
         rig.leg.send_rtp(Kind.AUDIO, rig.phone.packet())  # nobody to send to yet
         rig.stranger.audio.sendto(b"nonsense", rig.audio)
@@ -361,7 +365,7 @@ async def test_an_empty_offer_is_answered_with_ours_and_the_phones_answer_connec
 
 @media_test
 async def test_silence_and_its_end_are_told_once():
-    async with Rig(silent_s=5.0) as rig:
+    async with Rig(rules=PhoneRules(silent_s=5.0)) as rig:
         rig.leg.check(rig.leg.heard + 4.9)
         assert rig.listener.states == ["connected"]
         rig.leg.check(rig.leg.heard + 5.0)
@@ -377,7 +381,7 @@ async def test_silence_and_its_end_are_told_once():
 @media_test
 async def test_a_refused_offer_and_a_full_range_leave_nothing_behind():
     async with Rig() as rig:
-        arguments = {"behind_nat": False, "silent_s": 1.0, "now": rig.now, "loop": asyncio.get_running_loop()}
+        arguments = {"rules": PhoneRules(), "now": rig.now, "loop": asyncio.get_running_loop()}
         for _ in range(5):
             with pytest.raises(OfferUnacceptable):
                 PhoneLeg("other", "nonsense", rig.pool, rig.listener, **arguments)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,14 +35,14 @@ def agreed(text: str) -> sdp_phone.Agreement:
 @pytest.mark.parametrize(
     ("name", "audio", "video", "event"),
     [
-        ("baresip", ("PCMU", 0), (97, "1"), (101, 8000)),
-        ("grandstream", ("PCMU", 0), (99, "1"), (101, 8000)),
+        ("baresip", ("OPUS", 96), (97, "1"), (101, 8000)),
+        ("grandstream", ("G722", 9), (99, "1"), (101, 8000)),
         ("yealink", ("G722", 9), (98, "0"), (101, 8000)),
-        ("linphone", ("PCMU", 0), (97, "0"), (100, 8000)),
+        ("linphone", ("OPUS", 96), (97, "0"), (101, 48000)),
         ("door_phone", ("PCMA", 8), (123, "1"), (None, 8000)),
     ],
 )
-def test_a_phone_is_answered_with_its_first_audio_codec_and_its_most_common_h264(
+def test_a_phone_is_answered_with_its_best_audio_codec_and_its_most_common_h264(
     name: str, audio: tuple[str, int], video: tuple[int, str], event: tuple[int | None, int]
 ) -> None:
     agreement = agreed(sample(name))
@@ -52,15 +53,16 @@ def test_a_phone_is_answered_with_its_first_audio_codec_and_its_most_common_h264
     assert (audio_line.event_payload_type, audio_line.event_clock_rate) == event
 
 
-def test_opus_is_passed_over_where_the_signalling_library_lacks_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Linphone offers Opus first, then G.711."""
-    assert agreed(sample("linphone")).lines[Kind.AUDIO].codec.name == "PCMU"
-    assert "opus" not in sdp_phone.offer(OWN, version=1)
-    with pytest.raises(OfferUnacceptable, match="none of G722, PCMA, PCMU"):
-        agreed(offer("m=audio 4000 RTP/AVP 96", "a=rtpmap:96 opus/48000/2"))
-    monkeypatch.setattr(sdp_phone, "PHONE_AUDIO", sdp.AUDIO_CODECS)
+def test_sound_is_what_the_site_prefers_of_what_the_phone_offers() -> None:
+    """Linphone offers Opus first, then G.711; Grandstream has G.722 as well."""
     line = agreed(sample("linphone")).lines[Kind.AUDIO]
     assert (line.codec.name, line.event_payload_type, line.event_clock_rate) == ("OPUS", 101, 48000)
+    rural = msgspec.structs.replace(OWN, audio=("PCMA", "PCMU"))
+    assert sdp_phone.answer(sample("linphone"), rural, version=1).lines[Kind.AUDIO].codec.name == "PCMA"
+    assert "m=audio 30000 RTP/AVP 8 0 101" in sdp_phone.offer(rural, version=1)
+    assert "m=audio 30000 RTP/AVP 96 9 8 0 101" in sdp_phone.offer(OWN, version=1)
+    with pytest.raises(OfferUnacceptable, match="none of PCMA, PCMU"):
+        sdp_phone.answer(offer("m=audio 4000 RTP/AVP 96", "a=rtpmap:96 opus/48000/2"), rural, version=1)
 
 
 @pytest.mark.parametrize("name", PHONES)
@@ -198,7 +200,7 @@ def test_the_unencrypted_of_two_audio_lines_is_taken() -> None:
         (offer("m=audio 99999 RTP/AVP 0"), "line 6: the port of m= is no number from 0 to 65535"),
         (offer("m=audio 4000"), "line 6: m= is not of the form kind port protocol formats"),
         (offer("m=audio 4000 RTP/AVP 300"), "line 6: '300' is no payload type from 0 to 127"),
-        (offer("m=audio 4000 RTP/AVP 18"), "line 6 (m=audio): none of G722, PCMA, PCMU is offered"),
+        (offer("m=audio 4000 RTP/AVP 18"), "line 6 (m=audio): none of OPUS, G722, PCMA, PCMU is offered"),
         (offer("m=audio 0 RTP/AVP 0"), "line 6 (m=audio): the phone has switched it off with port 0"),
         (
             offer("m=audio 4000 RTP/SAVP 0"),
@@ -235,7 +237,7 @@ def test_an_offer_of_ours_is_accepted_by_a_phone_like_us() -> None:
     answered = sdp_phone.answer(ours, phone, version=1)
     assert answered.refused == ()
     agreement = sdp_phone.accept_answer(answered.text, OWN)
-    assert agreement.lines[Kind.AUDIO].codec.name == "G722"
+    assert agreement.lines[Kind.AUDIO].codec.name == "OPUS"
     assert agreement.lines[Kind.VIDEO].codec.fmtp["packetization-mode"] == "1"
     assert agreement.media[Kind.VIDEO].rtp_port == 4002
     assert agreement.lines[Kind.VIDEO].fir

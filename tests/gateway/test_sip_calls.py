@@ -63,14 +63,14 @@ def test_a_cancel_reaches_the_worker(client: SipClient, worker: Worker) -> None:
     invite = client.request("INVITE", NUMBER, OFFER)
     invite.add("Proxy-Authorization", client.digest(challenge.get("proxy-authenticate"), "INVITE", NUMBER))
     client.send(invite.encode())
-    worker.wait(wire.Invited, mark)
+    sip_call = worker.wait(wire.Invited, mark)["sip_call"]
     client.received.wait(lambda m: isinstance(m, Response) and m.status == 180, 5, "180")
     cancel = client.request("CANCEL", NUMBER, Via=invite.get("via"))
     client.send(cancel.encode())
     response = client.final(invite)
     client.acknowledge(invite, response)
     assert response.status == 487
-    assert worker.wait(wire.SipEnded, mark)["by"] == "phone"
+    assert worker.ended(sip_call) == "phone"
 
 
 def test_an_answer_that_comes_after_the_cancel_is_refused(client: SipClient, worker: Worker) -> None:
@@ -165,17 +165,74 @@ def test_the_answer_goes_out_as_control_wrote_it_video_included(client: SipClien
     assert client.ask(client.within("BYE")).status == 200
 
 
-def test_opus_first_and_pcma_second_is_answered_pcma_and_stands(client: SipClient, worker: Worker) -> None:
+OPUS = "m=audio 40000 RTP/AVP 96\r\na=rtpmap:96 opus/48000/2\r\n"
+ENCRYPTED = (
+    "m=audio 40000 RTP/SAVP 8\r\na=rtpmap:8 PCMA/8000\r\n"
+    "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\r\n"
+)
+HELD = OPUS.replace("a=", "c=IN IP4 0.0.0.0\r\na=", 1) + "a=sendonly\r\n"
+CANDIDATES = "".join(f"a=candidate:{number} 1 UDP 2130706431 192.0.2.1 40000 typ host\r\n" for number in range(80))
+
+
+@pytest.mark.parametrize("lines", [OPUS, ENCRYPTED, HELD])
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_what_pjsip_knows_nothing_of_passes_it_word_for_word(
+    client: SipClient, worker: Worker, lines: str, method: str
+) -> None:
+    """Opus, keys, and a hold in the old way: in the call's INVITE and in a change."""
     mark = worker.told.mark()
-    offer = OFFER.replace("AVP 8 101", "AVP 96 8 101").replace(
-        "a=rtpmap:8 ", "a=rtpmap:96 opus/48000/2\r\na=rtpmap:8 "
-    )
-    with Answering(worker):
+    head = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+    offer = head + lines + VIDEO
+    with Answering(worker, lambda call: worker.answer(call, offer)):
         response = client.authenticated("INVITE", NUMBER, offer)
-    assert response.status == 200
+    invited = worker.wait(wire.Invited, mark)
+    assert invited["offer"] == offer
+    assert (response.status, without_origin(response.body.decode())) == (200, without_origin(offer))
     client.established(response)
     client.send(client.within("ACK").encode())
     worker.wait(wire.Acknowledged, mark)
+    changed = offer.replace("o=- 1 1", "o=- 1 2")
+    client.send((change := client.within(method, changed)).encode())
+    assert worker.wait(wire.Reoffer, mark)["offer"] == changed
+    worker.answer(invited["sip_call"], changed)
+    assert without_origin(client.final(change).body.decode()) == without_origin(changed)
+    if method == "INVITE":
+        client.send(client.within("ACK").encode())
+    assert client.ask(client.within("BYE")).status == 200
+    assert worker.ended(invited["sip_call"]) == "phone"
+
+
+def test_candidates_that_nobody_reads_do_not_make_an_invite_too_long(client: SipClient, worker: Worker) -> None:
+    mark = worker.told.mark()
+    with Answering(worker):
+        response = client.authenticated("INVITE", NUMBER, OFFER + CANDIDATES)
+    assert response.status == 200
+    assert worker.wait(wire.Invited, mark)["offer"] == OFFER
+    client.established(response)
+    client.send(client.within("ACK").encode())
+    assert client.ask(client.within("BYE")).status == 200
+
+
+def test_an_invite_that_pjsip_cannot_hold_is_refused_and_its_worker_serves_on(
+    client: SipClient, worker: Worker
+) -> None:
+    refused = client.authenticated("INVITE", NUMBER, OFFER + CANDIDATES.replace("a=candidate", "a=x-candidate"))
+    assert refused.status == 513
+    client.new_dialogue()
+    connect(client, worker)
+    assert client.ask(client.within("BYE")).status == 200
+
+
+def test_the_description_in_a_multipart_body_is_read(client: SipClient, worker: Worker) -> None:
+    mark = worker.told.mark()
+    parts = [f"Content-Type: application/sdp\r\n\r\n{OFFER}", "Content-Type: text/plain\r\n\r\nhello\r\n"]
+    body = "".join(f"--b\r\n{part}\r\n" for part in parts) + "--b--\r\n"
+    with Answering(worker):
+        response = client.authenticated("INVITE", NUMBER, body, kind="multipart/mixed;boundary=b")
+    assert response.status == 200
+    assert worker.wait(wire.Invited, mark)["offer"] == OFFER
+    client.established(response)
+    client.send(client.within("ACK").encode())
     assert client.ask(client.within("BYE")).status == 200
 
 
@@ -208,16 +265,14 @@ def test_an_answer_that_pjsip_cannot_send_ends_the_call(client: SipClient, worke
     mark = worker.told.mark()
     failed: list[str] = []
 
-    def answer_opus(call: str) -> None:
+    def answer_without_lines(call: str) -> None:
         try:
-            worker.answer(
-                call, ANSWER.format(port=9).replace("8 101", "96").replace("8 PCMA/8000", "96 opus/48000/2")
-            )
+            worker.answer(call, OFFER.partition("m=")[0])
         except Refused as why:
             failed.append(str(why))
 
-    with Answering(worker, answer_opus):
-        assert client.authenticated("INVITE", NUMBER, OFFER).status == 415
+    with Answering(worker, answer_without_lines):
+        assert client.authenticated("INVITE", NUMBER, OFFER).status == 488
     assert worker.wait(wire.SipEnded, mark)["by"] == "failure"
     wait_until(lambda: bool(failed), 5, "control was told")
     assert failed[0].startswith("WORKER_ERROR")

@@ -8,14 +8,19 @@ from avisiod.gateway.sip_message import (
     MAX_SDP_BYTES,
     PICTURE_REQUEST,
     PICTURE_REQUEST_TYPE,
+    STAND_IN,
     BodyUnsupported,
     Message,
+    for_pjsip,
     media_lines,
-    only_sound_negotiated,
+    of_phone,
     reason_header,
 )
 
-SDP = "v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n"
+HEAD, LINES = "v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\ns=-\r\nt=0 0\r\n", "m=audio 4000 RTP/AVP 8\r\n"
+SDP = HEAD + LINES
+OFFERED = HEAD + STAND_IN + LINES
+"""As it comes from the edge."""
 
 
 def message(body: str = "", kind: str = "application/sdp", start: str = "INVITE sip:1@avisio SIP/2.0") -> Message:
@@ -50,21 +55,17 @@ def test_the_dialled_number_is_the_user_of_the_request(uri: str, dialled: str) -
     assert message(start=f"INVITE {uri} SIP/2.0").dialled == dialled
 
 
-def test_a_session_description_stands_alone_or_in_a_multipart() -> None:
+def test_the_phones_description_is_what_stands_beside_the_edges_line() -> None:
     assert message().sdp() == ""
-    assert message(SDP).sdp() == SDP
-    multipart = (
-        f"--b\r\nContent-Type: text/plain\r\n\r\nhello\r\n--b\r\nContent-Type: application/sdp\r\n\r\n{SDP}\r\n--b--"
-    )
-    assert message(multipart, 'multipart/mixed;boundary="b"').sdp() == SDP
+    assert message(OFFERED).sdp() == SDP
 
 
 @pytest.mark.parametrize(
     ("body", "kind", "why"),
     [
         ("<xml/>", "application/xml", "no session description"),
-        ("--b\r\n\r\nhello\r\n--b--", "multipart/mixed;boundary=b", "no part"),
-        ("--b\r\n", "multipart/mixed", "no boundary"),
+        ("--b\r\n\r\nhello\r\n--b--", "multipart/mixed;boundary=b", "no session description"),
+        (SDP, "application/sdp", "no line of the edge's"),
         ("a" * (MAX_SDP_BYTES + 1), "application/sdp", "too long"),
         (SDP, "application/sdp\r\nContent-Encoding: gzip", "encoded"),
     ],
@@ -101,10 +102,12 @@ def test_media_lines_are_counted() -> None:
     assert media_lines(SDP + "m=video 0 RTP/AVP 99\r\na=m=x\r\n") == 2
 
 
-def test_only_sound_is_left_to_negotiate() -> None:
-    other = "m=video {0} RTP/AVP 99\r\nm=application 0 UDP/BFCP *\r\n"
-    assert only_sound_negotiated(SDP + other.format("30002")) == SDP + other.format("0/30002")
-    assert only_sound_negotiated(SDP + other.format("0/30002")) == SDP + other.format("0/30002")
+def test_pjsip_negotiates_nothing_but_the_stand_in() -> None:
+    other = "m=video {0} RTP/SAVP 99\r\na=m=x\r\nm=application {1} UDP/BFCP *\r\n"
+    ours = SDP + other.format("30002", "0")
+    hidden = for_pjsip(ours)
+    assert hidden == HEAD + STAND_IN + LINES.replace("4000", "0/4000") + other.format("0/30002", "0/0")
+    assert of_phone(hidden.replace("0/", "")) == ours
 
 
 def test_a_reason_cannot_break_out_of_its_quotes() -> None:
@@ -122,6 +125,6 @@ def test_no_text_upsets_the_reading(text: str) -> None:
 
 
 def test_bytes_that_are_no_utf_8_do_not_keep_a_message_from_control() -> None:
-    read = message(SDP.replace("s=-", "s=T\udce9l\udce9phone"), start="INVITE sip:1\udce92@avisio SIP/2.0")
+    read = message(OFFERED.replace("s=-", "s=T\udce9l\udce9phone"), start="INVITE sip:1\udce92@avisio SIP/2.0")
     assert read.sdp().encode() == SDP.replace("s=-", "s=T\ufffdl\ufffdphone").encode()
     assert read.dialled == "1\ufffd2"

@@ -115,10 +115,17 @@ class SipClient:
         return response
 
     def authenticated(
-        self, method: str, uri: str, body: str = "", *, timeout: float = 5.0, **headers: str
+        self,
+        method: str,
+        uri: str,
+        body: str = "",
+        kind: str = "application/sdp",
+        *,
+        timeout: float = 5.0,
+        **headers: str,
     ) -> Response:
         """Ask, and ask again with credentials when challenged. A refused INVITE is acknowledged."""
-        first = self.request(method, uri, body, **headers)
+        first = self.request(method, uri, body, kind, **headers)
         response = self.ask(first, timeout)
         if response.status not in {401, 407}:
             return response
@@ -126,7 +133,7 @@ class SipClient:
             self.acknowledge(first, response)
         field = "WWW-Authenticate" if response.status == 401 else "Proxy-Authenticate"
         name = "Authorization" if response.status == 401 else "Proxy-Authorization"
-        again = self.request(method, uri, body, **headers)
+        again = self.request(method, uri, body, kind, **headers)
         again.add(name, self.digest(response.get(field), method, uri))
         self.last = again
         response = self.ask(again, timeout)

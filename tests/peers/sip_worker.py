@@ -136,6 +136,13 @@ class Worker:
         told = self.told.wait(lambda told: told.command == command.__name__, timeout, command.__name__, since)
         return told.arguments
 
+    def ended(self, sip_call: str) -> str:
+        """Who ended this dialogue, once it is over."""
+        told = self.told.wait(
+            lambda told: told.command == "SipEnded" and told.arguments["sip_call"] == sip_call, 10, "SipEnded"
+        )
+        return str(told.arguments["by"])
+
     def answer(self, sip_call: str, sdp: str = "") -> None:
         self.ask(wire.AnswerInvite, sip_call=sip_call, answer=sdp or ANSWER.format(port=self.media_port))
 

@@ -146,6 +146,7 @@ class AvisiodGateway(Gateway):
             phone_silent_s=20.0,
             outside_silent_s=20.0,
             behind_nat=False,
+            audio_codecs=("PCMA",),
             prompts_folder="",
             keep_free_bytes=0,
             log_level="INFO",
