@@ -111,6 +111,10 @@ class Phones(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     audio_codecs: tuple[str, ...] = AUDIO_CODECS
     """Sound, the best first. The first that a phone offers is taken on both legs: nothing is transcoded."""
+    encryption: str = "optional"
+    """SRTP with keys in SDP (RFC 4568): `never`, `optional` as the phone offers, or `required`."""
+    keys_need_tls: bool = True
+    """Take and tell keys over SIP with TLS only: whoever reads them on the network could decrypt the call."""
 
 
 class Recordings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):

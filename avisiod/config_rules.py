@@ -23,6 +23,7 @@ LEAST_MEMORY_MIB = 256
 """A media worker with its libraries and prompts has half of that before its first call."""
 LANGUAGES = ("fr", "en")
 """Languages that ship with prompts and pages."""
+ENCRYPTION = ("never", "optional", "required")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -195,6 +196,9 @@ def _phones(config: Config) -> Iterator[Finding]:
             yield Finding(key, f"unknown codec `{name}`", f"take some of {known}")
     if len(set(codecs)) < len(codecs):
         yield Finding(key, "a codec stands there twice", "name each once")
+    if config.phones.encryption not in ENCRYPTION:
+        remedy = f"take one of {', '.join(ENCRYPTION)}"
+        yield Finding(("phones.encryption",), f"unknown word `{config.phones.encryption}`", remedy)
     if not {"PCMA", "PCMU"} & set(codecs):
         yield Finding(key, "neither PCMA nor PCMU", "add one of them: many phones have nothing else")
 

@@ -24,6 +24,7 @@ from avisiod.gateway.leg_feedback import LegFeedback
 from avisiod.gateway.leg_side import Side
 from avisiod.gateway.outside_answers import OutsideAnswers, transport, video_kbps
 from avisiod.gateway.passage import Passage, ssrcs
+from avisiod.gateway.phone_keys import Encryption
 from avisiod.gateway.phone_leg import PhoneLeg, PhoneRules
 from avisiod.gateway.presenter import Presenter
 from avisiod.gateway.sdp_browser import BrowserAgreement
@@ -35,6 +36,10 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.25
 STATS_EVERY_S = 5.0
+
+PICTURES_AFTER_S = (0.5, 2.0)
+"""After a change of its media a phone begins to decode anew, but only once our answer has reached it: the keyframe
+that is asked for at once may come too early, and some phones never ask for another."""
 
 SILENCE = {"PCMA": b"\xd5" * 160, "PCMU": b"\xff" * 160, "G722": b"\xfc" * 160, "OPUS": b"\xf8\xff\xfe"}
 """20 ms in which nothing is heard."""
@@ -87,7 +92,7 @@ class MediaCall:
 
     # The phone.
 
-    async def open(self, offer: str) -> str:
+    async def open(self, offer: str, *, secure: bool = False) -> str:
         """Bind ports, answer the phone's offer (or make one), and let it see and hear that we are there."""
         async with self._lock:
             settings = self._shop.settings
@@ -100,7 +105,10 @@ class MediaCall:
                     behind_nat=settings.behind_nat,
                     silent_s=settings.phone_silent_s,
                     audio_codecs=settings.audio_codecs,
+                    encryption=Encryption(settings.encryption),
+                    keys_need_tls=settings.keys_need_tls,
                 ),
+                secure=secure,
                 now=time.monotonic(),
                 loop=self._loop,
             )
@@ -111,14 +119,16 @@ class MediaCall:
             self._tick()
             return phone.text
 
-    async def update_phone(self, offer: str) -> str:
-        """A new offer of the phone, or its answer to ours. OfferUnacceptable changes nothing."""
+    async def update_phone(self, offer: str, *, answers: bool = False) -> str:
+        """A new offer of the phone, or (`answers`) its answer to ours. OfferUnacceptable changes nothing."""
         async with self._lock:
             phone = self._open_phone()
-            answer = phone.update(offer, keep_codecs=self._outside is not None)
+            answer = phone.update(offer, keep_codecs=self._outside is not None, answers=answers)
             self._follow_phone(phone)
             if self._bridged:
                 self._open_paths()
+                for seconds in PICTURES_AFTER_S:
+                    self._later(seconds, lambda _now: self._phone_wants_picture())
             return answer
 
     def _open_phone(self) -> PhoneLeg:
@@ -317,6 +327,8 @@ class MediaCall:
             feedback.want_picture(time.monotonic())
 
     def _phone_wants_picture(self) -> None:
+        if self._closed:
+            return
         if self._bridged:
             self.ask_picture("outside")
         self._presenter.refresh()

@@ -72,6 +72,8 @@ class MediaGateway(WorkerPool):
                 outside_silent_s=config.media.outside_silent_s,
                 behind_nat=config.media.behind_nat,
                 audio_codecs=config.phones.audio_codecs,
+                encryption=config.phones.encryption,
+                keys_need_tls=config.phones.keys_need_tls,
                 prompts_folder=config.media.prompts_folder,
                 keep_free_bytes=config.recordings.keep_free_bytes,
                 log_level=config.log.level,
@@ -82,22 +84,23 @@ class MediaGateway(WorkerPool):
             reactor, clock, "avisiod.gateway.media_worker", settings, lambda n: _MediaLink(self, n), self._down
         )
 
-    async def open_call(self, call: str, offer: str, *, confidential: bool, language: str) -> str:
-        """Open the phone's leg on the least busy worker; the SDP answer."""
+    async def open_call(self, call: str, offer: str, *, confidential: bool, language: str, secure: bool) -> str:
+        """Open the phone's leg on the least busy worker; the SDP answer. `secure`: its signalling came over TLS."""
         up = [n for n, worker in enumerate(self.workers) if worker.up]
         if not up:
             raise wire.WorkerError("no media worker runs")
         self._worker_of[call] = min(up, key=lambda n: (self.workers[n].retiring, self.holds(n)))
         try:
-            answer = await self._ask(call, wire.OpenCall, offer=offer, confidential=confidential, language=language)
+            facts = {"offer": offer, "confidential": confidential, "language": language, "secure": secure}
+            answer = await self._ask(call, wire.OpenCall, **facts)
         except wire.WorkerError:
             self._worker_of.pop(call, None)
             raise
         return str(answer["answer"])
 
-    async def update_phone_leg(self, call: str, offer: str) -> str:
-        """The answer to a new offer of the phone."""
-        return str((await self._ask(call, wire.UpdatePhoneLeg, offer=offer))["answer"])
+    async def update_phone_leg(self, call: str, offer: str, *, answers: bool = False) -> str:
+        """The answer to a new offer of the phone; empty where it `answers` a description of ours."""
+        return str((await self._ask(call, wire.UpdatePhoneLeg, offer=offer, answers=answers))["answer"])
 
     async def present(self, call: str, prompt: str, picture: str, repeat_s: float = 0.0) -> None:
         """Show and say something to the phone."""

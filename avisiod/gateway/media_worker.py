@@ -63,7 +63,7 @@ class MediaWorker:
         gc.collect()
         gc.freeze()  # what is loaded now stays: the collector need not walk it again in mid-call
 
-    async def open(self, call: str, offer: str, confidential: bool, language: str) -> str:
+    async def open(self, call: str, offer: str, *, confidential: bool, language: str, secure: bool) -> str:
         """Open a call; the answer to the phone."""
         if self._workshop is None or self._draining:
             raise wire.WorkerError("the worker is not configured yet, or ends")
@@ -72,7 +72,7 @@ class MediaWorker:
         media = MediaCall(self._workshop, call, self._tell, confidential=confidential, language=language)
         self._calls[call] = media
         try:
-            return await media.open(offer)
+            return await media.open(offer, secure=secure)
         except BaseException:
             self._calls.pop(call, None)
             await media.close("")
@@ -184,16 +184,19 @@ class _Link(amp.AMP):
         return {}
 
     @wire.OpenCall.responder
-    def open_call(self, call: str, offer: str, confidential: bool, language: str) -> Deferred[dict[str, object]]:
+    def open_call(
+        self, call: str, offer: str, confidential: bool, language: str, secure: bool
+    ) -> Deferred[dict[str, object]]:
         async def run() -> dict[str, object]:
-            return {"answer": await self.worker.open(call, offer, confidential, language)}
+            answer = await self.worker.open(call, offer, confidential=confidential, language=language, secure=secure)
+            return {"answer": answer}
 
         return self._later(call, run())
 
     @wire.UpdatePhoneLeg.responder
-    def update_phone_leg(self, call: str, offer: str) -> Deferred[dict[str, object]]:
+    def update_phone_leg(self, call: str, offer: str, answers: bool) -> Deferred[dict[str, object]]:
         async def run() -> dict[str, object]:
-            return {"answer": await self.worker.call(call).update_phone(offer)}
+            return {"answer": await self.worker.call(call).update_phone(offer, answers=answers)}
 
         return self._later(call, run())
 

@@ -114,6 +114,10 @@ class PeerPort:
         except OSError:
             pass  # a full buffer, or an ICMP error about an earlier packet: media is not sent twice
 
+    def hear(self, valid: Callable[[bytes], bool], deliver: Callable[[bytes, float], bool]) -> None:
+        """Judge and deliver datagrams in another way from now on; see `__init__`."""
+        self._valid, self._deliver = valid, deliver
+
     def close(self) -> None:
         """Release the port; harmless when closed."""
         self._direct = False

@@ -12,12 +12,15 @@ from collections.abc import Callable
 import msgspec
 
 from avisiod.config import AUDIO_CODECS
-from avisiod.gateway import sdp_phone
+from avisiod.gateway import sdes, sdp_phone
 from avisiod.gateway.leg import Direction, Kind, LegListener, MediaLine
+from avisiod.gateway.phone_keys import Encryption, KeyRules
 from avisiod.gateway.phone_stream import Packet, PhoneStream, PhoneStreams
+from avisiod.gateway.sdes import Crypto
 from avisiod.gateway.sdp_phone import Agreement, OwnSide, PhoneMedia
 from avisiod.gateway.udp_ports import UdpPorts
 
+_SENT = {Kind.AUDIO: "sound", Kind.VIDEO: "picture"}
 _SENDING = (Direction.SENDRECV, Direction.SENDONLY)
 _RECEIVING = (Direction.SENDRECV, Direction.RECVONLY)
 
@@ -36,6 +39,9 @@ class PhoneRules(msgspec.Struct, frozen=True, kw_only=True):
     """A phone that sends nothing for so long is lost."""
     audio_codecs: tuple[str, ...] = AUDIO_CODECS
     """The best first."""
+    encryption: Encryption = Encryption.OPTIONAL
+    keys_need_tls: bool = True
+    """No keys are taken from, or told to, a phone whose signalling is not encrypted."""
 
 
 class PhoneLeg:
@@ -53,10 +59,11 @@ class PhoneLeg:
         listener: LegListener,
         *,
         rules: PhoneRules,
+        secure: bool = False,
         now: float,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        """`ports` gives pairs."""
+        """`ports` gives pairs. `secure`: the phone's signalling came over TLS."""
         self.lines: dict[Kind, MediaLine] = {}
         self.media: dict[Kind, PhoneMedia] = {}
         """What was agreed, with the phone's addresses, packet time and bandwidth."""
@@ -64,6 +71,8 @@ class PhoneLeg:
         self._ports = ports
         self._listener = listener
         self._rules = rules
+        self._keys_safe = secure or not rules.keys_need_tls
+        self._new_keys: dict[Kind, tuple[Crypto, ...]] = {}
         self._loop = loop
         self._session_id = secrets.randbits(31)
         self._version = 0
@@ -104,24 +113,34 @@ class PhoneLeg:
             self._connected()
         self._look()
 
-    def update(self, offer: str, *, keep_codecs: bool = False) -> str:
+    def update(self, offer: str, *, keep_codecs: bool = False, answers: bool = False) -> str:
         """Take a new offer of the phone and return our answer; or its answer to an offer of ours, and return nothing.
 
         An empty offer asks for an offer of ours. `keep_codecs`: the codecs in use have to stay, because a browser
-        speaks them too. OfferUnacceptable changes nothing: what was agreed goes on. Read `lines` again afterwards.
+        speaks them too. `answers`: the phone answers a description that we sent before, whether or not an offer was
+        asked for. OfferUnacceptable changes nothing: what was agreed goes on. Read `lines` again afterwards.
         """
+        if not self._awaits_answer:
+            self._new_keys = {kind: sdes.fresh() for kind in self._streams}
         own = OwnSide(
             address=self._ports.address,
             ports={kind: stream.numbers for kind, stream in self._streams.items()},
             session_id=self._session_id,
             audio=self._rules.audio_codecs,
+            keys=KeyRules(
+                encryption=self._rules.encryption,
+                safe=self._keys_safe,
+                running={kind: media.keys for kind, media in self.media.items() if media.keys is not None},
+                new=self._new_keys,
+            ),
         )
         kept = self._ever_agreed if keep_codecs else {}
         if not offer:
+            text = sdp_phone.offer(own, self._version + 1, kept)
             self._awaits_answer = True
             self._version += 1
-            return sdp_phone.offer(own, self._version, kept)
-        if self._awaits_answer:
+            return text
+        if self._awaits_answer or answers:
             agreement = sdp_phone.accept_answer(offer, own, kept)
             self._awaits_answer = False
         else:
@@ -140,7 +159,7 @@ class PhoneLeg:
 
     def send_rtcp(self, kind: Kind, packet: bytes) -> None:
         """Send one compound RTCP packet to the phone."""
-        self._streams[kind].rtcp_out.send(packet)
+        self._streams[kind].send_rtcp(packet)
 
     async def close(self) -> None:
         """Release sockets and ports; harmless when closed."""
@@ -149,6 +168,11 @@ class PhoneLeg:
     def _take(self, agreement: Agreement) -> None:
         for sentence in agreement.refused:
             log.info("not taken of the phone's offer: %s", sentence, extra={"call": self._call})
+        for kind, agreed in agreement.media.items():
+            before = self.media.get(kind)
+            if agreed.keys is not None and (before is None or before.keys is None):
+                suite = agreed.keys.ours.suite
+                log.info("the phone's %s is encrypted: %s", _SENT[kind], suite, extra={"call": self._call})
         self.media = agreement.media
         self.lines = agreement.lines
         self._ever_agreed.update(agreement.lines)

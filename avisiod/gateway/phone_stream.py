@@ -8,6 +8,8 @@ from collections.abc import Callable
 from avisiod.gateway import rtcp, rtp
 from avisiod.gateway.leg import Kind, Leg, LegListener
 from avisiod.gateway.peer_port import MAX_DATAGRAM, PeerPort
+from avisiod.gateway.phone_srtp import PhoneSrtp
+from avisiod.gateway.sdes import Keys
 from avisiod.gateway.sdp_phone import PhoneMedia, Ports
 
 _DSCP = {Kind.AUDIO: 46, Kind.VIDEO: 34}
@@ -27,7 +29,10 @@ class PhoneStream:
         "_mux",
         "_on_rtcp",
         "_on_rtp",
+        "_opened",
+        "_plain",
         "_reads_on",
+        "_srtp",
         "_types",
         "heard",
         "invalid",
@@ -55,6 +60,10 @@ class PhoneStream:
         self._on_rtcp: Callable[[Leg, Kind | None, bytes, float], None] = listener.rtcp
         self._types: tuple[int, int] = (-1, -1)
         self._mux = False
+        self._srtp: PhoneSrtp | None = None
+        self._opened = b""
+        self._plain: bytes | None = None
+        """What was in `_opened`, the packet that was decrypted last."""
         self._reads_on = kind is Kind.VIDEO
         self.heard = now
         self.invalid = 0
@@ -94,11 +103,75 @@ class PhoneStream:
             return
         event = media.line.event_payload_type
         self._types = (media.line.codec.payload_type, -1 if event is None else event)
+        self._encrypt(media.keys)
         self._mux = media.rtcp_mux
         self.rtcp_out = self.rtp if media.rtcp_mux else self.rtcp
         if media.address:  # an old-style hold tells no address: the one before stays the phone's
             self.rtp.follow((media.address, media.rtp_port), any_source=any_source, sends=True)
             self.rtcp.follow((media.rtcp_address, media.rtcp_port), any_source=any_source, sends=True)
+
+    def _encrypt(self, keys: Keys | None) -> None:
+        """Packets in clear text cost nothing more because others are encrypted: each way has its own functions."""
+        if keys is None:
+            if self._srtp is not None:
+                self._srtp = None
+                self.rtp.hear(self._may_lock, self._rtp)
+                self.rtcp.hear(rtcp.is_rtcp, self._rtcp)
+        elif self._srtp is None:
+            self._srtp = PhoneSrtp(keys)
+            self.rtp.hear(self._may_lock_sealed, self._sealed)
+            self.rtcp.hear(self._may_lock_rtcp_sealed, self._rtcp_sealed)
+        else:
+            self._srtp.follow(keys)
+
+    def send(self, packet: Packet) -> None:
+        """Send one RTP packet."""
+        if self._srtp is None:
+            self.rtp.send(packet)
+            return
+        sealed = self._srtp.sealed(packet)
+        if sealed is not None:
+            self.rtp.send(sealed)
+
+    def send_rtcp(self, packet: bytes) -> None:
+        """Send one compound RTCP packet."""
+        if self._srtp is None:
+            self.rtcp_out.send(packet)
+            return
+        sealed = self._srtp.sealed_rtcp(packet)
+        if sealed is not None:
+            self.rtcp_out.send(sealed)
+
+    def _open(self, packet: bytes) -> bytes | None:
+        """What a packet of SRTP or SRTCP holds, None where it is not authentic; one packet may be asked twice."""
+        if self._opened is packet:
+            return self._plain
+        if self._srtp is None or len(packet) >= MAX_DATAGRAM:
+            return None
+        plain = self._srtp.opened_rtcp(packet) if rtcp.is_rtcp(packet) else self._srtp.opened(packet)
+        self._opened, self._plain = packet, plain
+        return plain
+
+    def _may_lock_sealed(self, packet: bytes) -> bool:
+        plain = self._open(packet)
+        return plain is not None and self._may_lock(plain)
+
+    def _may_lock_rtcp_sealed(self, packet: bytes) -> bool:
+        return rtcp.is_rtcp(packet) and self._open(packet) is not None
+
+    def _sealed(self, packet: bytes, now: float) -> bool:
+        plain = self._open(packet)
+        if plain is None:
+            self.invalid += 1
+            return True
+        return self._rtp(plain, now)
+
+    def _rtcp_sealed(self, packet: bytes, now: float) -> bool:
+        plain = self._open(packet) if rtcp.is_rtcp(packet) else None
+        if plain is None:
+            self.invalid += 1
+            return True
+        return self._rtcp(plain, now)
 
     def _agreed(self, packet: bytes) -> bool:
         payload_type = packet[1] & 0x7F
@@ -142,7 +215,7 @@ class PhoneStreams:
         """Send one RTP packet, where the phone wants any of that kind."""
         stream = self._audio if kind is Kind.AUDIO else self._video
         if stream.wanted:
-            stream.rtp.send(packet)
+            stream.send(packet)
 
 
 def _prepare(kind: Kind, bound: socket.socket) -> None:

@@ -1,7 +1,7 @@
-"""Offer and answer (RFC 3264) with a SIP phone: RTP/AVP or RTP/AVPF, one codec of each kind."""
+"""Offer and answer (RFC 3264) with a SIP phone: RTP or SRTP with keys in SDP (RFC 4568), one codec of each kind."""
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import msgspec
@@ -9,6 +9,8 @@ import msgspec
 from avisiod.config import AUDIO_CODECS
 from avisiod.gateway import h264
 from avisiod.gateway.leg import Codec, Direction, Kind, MediaLine
+from avisiod.gateway.phone_keys import PLAIN, SECURE, KeyRules
+from avisiod.gateway.sdes import Keys
 from avisiod.gateway.sdp import (
     Format,
     Media,
@@ -23,7 +25,6 @@ from avisiod.gateway.sdp import (
 )
 from avisiod.gateway.wire import OfferUnacceptable
 
-PROTOCOLS = ("RTP/AVP", "RTP/AVPF")
 VIDEO_KBPS = 1500
 """What we ask phones not to exceed (b=AS): a relative's telephone on a mobile network has to take it."""
 PACKET_TIME_MS = 20
@@ -74,6 +75,8 @@ class OwnSide(msgspec.Struct, frozen=True, kw_only=True):
     """Stays the same for the life of the dialogue (RFC 8866 section 5.2)."""
     audio: tuple[str, ...] = AUDIO_CODECS
     """Codecs of sound that are taken, the best first; every browser speaks each of them."""
+    keys: KeyRules = KeyRules()
+    """Of SRTP."""
 
 
 class PhoneMedia(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +93,8 @@ class PhoneMedia(msgspec.Struct, frozen=True, kw_only=True):
     packet_time_ms: int
     bandwidth_kbps: int | None
     """What the phone wants to receive at most."""
+    keys: Keys | None = None
+    """None where packets go in clear text."""
 
 
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,7 +122,7 @@ def answer(offer: str, own: OwnSide, version: int, kept: Kept = NOTHING_KEPT) ->
     lines = _head(own, version)
     for media in session.media:
         try:
-            kind, agreed = _agree(media, own, chosen, kept)
+            kind, agreed = _agree(media, own, chosen, kept, own.keys.for_answer)
         except OfferUnacceptable as why:
             refused.append(str(why))
             lines += rejected(media)
@@ -132,7 +137,7 @@ def answer(offer: str, own: OwnSide, version: int, kept: Kept = NOTHING_KEPT) ->
 
 
 def offer(own: OwnSide, version: int, kept: Kept = NOTHING_KEPT) -> str:
-    """An offer of ours, for an INVITE or re-INVITE that carried none."""
+    """An offer of ours, for an INVITE or re-INVITE that carried none. OfferUnacceptable: not without TLS."""
     lines = _head(own, version)
     for kind, all_codecs in (
         (Kind.AUDIO, tuple(_OWN_AUDIO[name] for name in own.audio)),
@@ -142,7 +147,8 @@ def offer(own: OwnSide, version: int, kept: Kept = NOTHING_KEPT) -> str:
             continue
         codecs = (_own_codec(kept[kind].codec),) if kept else all_codecs
         payload_types = [codec.payload_type for codec in codecs] + ([_OWN_EVENT] if kind is Kind.AUDIO else [])
-        lines += [f"m={kind} {own.ports[kind].rtp} RTP/AVP {' '.join(map(str, payload_types))}"]
+        protocol, keys = own.keys.for_offer(kind)
+        lines += [f"m={kind} {own.ports[kind].rtp} {protocol} {' '.join(map(str, payload_types))}"]
         lines += _bandwidth(kind)
         for codec in codecs:
             lines += [rtpmap(codec), *fmtp_line(codec.payload_type, codec.fmtp)]
@@ -150,6 +156,7 @@ def offer(own: OwnSide, version: int, kept: Kept = NOTHING_KEPT) -> str:
             lines += [*_event_lines(_OWN_EVENT, 8000), f"a=ptime:{PACKET_TIME_MS}"]
         else:
             lines += [f"a=rtcp-fb:* {feedback}" for feedback in _FEEDBACK]
+        lines += [key.line() for key in keys]
         lines += [f"a=rtcp:{own.ports[kind].rtcp}", "a=sendrecv"]
     return joined(lines)
 
@@ -160,7 +167,7 @@ def accept_answer(text: str, own: OwnSide, kept: Kept = NOTHING_KEPT) -> Agreeme
     refused = []
     for media in parse(text).media:
         try:
-            kind, agreed = _agree(media, own, chosen, kept)
+            kind, agreed = _agree(media, own, chosen, kept, own.keys.of_answer)
         except OfferUnacceptable as why:
             refused.append(str(why))
             continue
@@ -171,7 +178,11 @@ def accept_answer(text: str, own: OwnSide, kept: Kept = NOTHING_KEPT) -> Agreeme
 
 
 def _agree(
-    media: Media, own: OwnSide, taken: dict[Kind, tuple[Media, PhoneMedia]], kept: Kept
+    media: Media,
+    own: OwnSide,
+    taken: dict[Kind, tuple[Media, PhoneMedia]],
+    kept: Kept,
+    keys: Callable[[Media, Kind], Keys | None],
 ) -> tuple[Kind, PhoneMedia]:
     """What to make of one m-line; OfferUnacceptable says why it is refused."""
     if media.kind not in tuple(Kind):
@@ -179,11 +190,9 @@ def _agree(
     kind = Kind(media.kind)
     if media.port == 0:
         raise OfferUnacceptable(f"{media}: the phone has switched it off with port 0")
-    if "SAVP" in media.protocol:
-        raise OfferUnacceptable(f"{media}: {media.protocol} is not supported, let the phone offer RTP/AVP")
-    if media.protocol not in PROTOCOLS:
+    if media.protocol not in PLAIN + SECURE:
         raise OfferUnacceptable(
-            f"{media}: the protocol {media.protocol} is not supported, let the phone offer RTP/AVP"
+            f"{media}: the protocol {media.protocol} is not supported, let the phone offer RTP/AVP or RTP/SAVP"
         )
     if kind in taken:
         raise OfferUnacceptable(f"{media}: a second m-line of the same kind is not taken")
@@ -194,7 +203,7 @@ def _agree(
     address = _usable_address(media, own)
     formats = _allowed(media, kept.get(kind))
     chosen = _audio_format(media, formats, own.audio) if kind is Kind.AUDIO else _video_format(media, formats)
-    return kind, _phone_media(kind, media, chosen, address)
+    return kind, _phone_media(kind, media, chosen, address, keys(media, kind))
 
 
 def _usable_address(media: Media, own: OwnSide) -> str:
@@ -252,7 +261,7 @@ def _video_format(media: Media, formats: list[Format]) -> Format:
     return best[1]
 
 
-def _phone_media(kind: Kind, media: Media, chosen: Format, address: str) -> PhoneMedia:
+def _phone_media(kind: Kind, media: Media, chosen: Format, address: str, keys: Keys | None) -> PhoneMedia:
     event = event_format(media.formats, chosen.clock_rate) if kind is Kind.AUDIO else None
     rtcp_mux = media.flag("rtcp-mux")
     rtcp_port, rtcp_address = (media.port, address) if rtcp_mux else _rtcp_of(media, address)
@@ -275,6 +284,7 @@ def _phone_media(kind: Kind, media: Media, chosen: Format, address: str) -> Phon
         rtcp_mux=rtcp_mux,
         packet_time_ms=min(max(media.number("ptime") or PACKET_TIME_MS, 10), 60),
         bandwidth_kbps=media.bandwidth_kbps,
+        keys=keys,
     )
 
 
@@ -325,6 +335,8 @@ def _answer_lines(media: Media, agreed: PhoneMedia, ports: Ports) -> list[str]:
     taken = dict(zip(_FEEDBACK, (line.nack, line.pli, line.fir, line.tmmbr), strict=True))
     lines += [f"a=rtcp-fb:{codec.payload_type} {name}" for name in _FEEDBACK if taken[name]]
     lines += ["a=rtcp-mux", f"a=rtcp:{ports.rtp}"] if agreed.rtcp_mux else [f"a=rtcp:{ports.rtcp}"]
+    if agreed.keys is not None:
+        lines.append(agreed.keys.ours.line())
     if media.flag("mid"):
         lines.append(f"a=mid:{media.value('mid')}")
     return [*lines, f"a={line.direction}"]

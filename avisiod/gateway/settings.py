@@ -16,6 +16,8 @@ class MediaWorkerSettings(msgspec.Struct, kw_only=True, frozen=True):
     outside_silent_s: float
     behind_nat: bool
     audio_codecs: tuple[str, ...]
+    encryption: str
+    keys_need_tls: bool
     prompts_folder: str
     keep_free_bytes: int
     log_level: str

@@ -18,7 +18,7 @@ from twisted.protocols import amp
 from avisiod.gateway import wire
 from avisiod.gateway.settings import SipWorkerSettings
 from avisiod.gateway.sip_call import PhoneCall, guarded
-from avisiod.gateway.sip_message import PHONE_HEADER, BodyUnsupported, Message
+from avisiod.gateway.sip_message import PHONE_HEADER, TRANSPORT_HEADER, BodyUnsupported, Message
 
 log = logging.getLogger(__name__)
 
@@ -305,7 +305,9 @@ class SipEndpoint:
                 call.refuse(415, str(why))
                 return
             call.ring(offer)
-            self.tell(wire.Invited, sip_call=call.sip_call, phone=phone, number=invite.dialled, offer=offer)
+            secure = invite.header(TRANSPORT_HEADER).lower() == "tls"
+            facts: dict[str, str | int] = {"phone": phone, "number": invite.dialled, "offer": offer, "secure": secure}
+            self.tell(wire.Invited, sip_call=call.sip_call, **facts)
 
     def tell(self, command: type[amp.Command], **arguments: str | int) -> None:
         """Tell control."""

@@ -16,8 +16,8 @@ from avisiod.gateway.worker_pool import WorkerPool, heard
 class SipListener(Protocol):
     """Who hears the phones: the switchboard. Methods return at once and do not raise."""
 
-    def invited(self, sip_call: str, phone: str, number: str, offer: str) -> None:
-        """A phone dials."""
+    def invited(self, sip_call: str, phone: str, number: str, offer: str, *, secure: bool) -> None:
+        """A phone dials; `secure` over TLS."""
 
     def acknowledged(self, sip_call: str) -> None:
         """Its ACK arrived."""
@@ -142,9 +142,9 @@ class _SipLink(amp.AMP):
         return f"{self._worker}-{sip_call}"
 
     @wire.Invited.responder
-    def invited(self, sip_call: str, phone: str, number: str, offer: str) -> dict[str, object]:
+    def invited(self, sip_call: str, phone: str, number: str, offer: str, secure: bool) -> dict[str, object]:
         name, listener = self._gateway.begun(self._worker, sip_call), self._gateway.listener
-        if listener is not None and not heard(lambda: listener.invited(name, phone, number, offer)):
+        if listener is not None and not heard(lambda: listener.invited(name, phone, number, offer, secure=secure)):
             raise wire.WorkerError("control failed on this call; it is not known")
         return {}
 

@@ -4,6 +4,8 @@ import re
 
 PHONE_HEADER = "X-Avisio-Phone"
 """The edge writes the user that it authenticated here."""
+TRANSPORT_HEADER = "X-Avisio-Transport"
+"""Here it writes how the phone's INVITE came: udp, tcp or tls."""
 FINAL_HEADER = "X-Avisio-Final"
 """Marks a refusal that control or this program decided, so that the edge does not ask another worker."""
 

@@ -122,8 +122,8 @@ class Invited(amp.Command):
     """An INVITE came from the edge. `sip_call` is made by the worker, unique for its life.
 
     `phone` is the user that the edge authenticated, `number` the dialled digits as they came, `offer` the SDP
-    (empty when the phone sent none). Control answers with AnswerInvite, RejectInvite or HangUp; where it fails with a
-    WorkerError it does not know the call.
+    (empty when the phone sent none), `secure` whether it came over TLS. Control answers with AnswerInvite,
+    RejectInvite or HangUp; where it fails with a WorkerError it does not know the call.
     """
 
     arguments = [
@@ -131,6 +131,7 @@ class Invited(amp.Command):
         (b"phone", amp.Unicode()),
         (b"number", amp.Unicode()),
         (b"offer", amp.Unicode()),
+        (b"secure", amp.Boolean()),
     ]
     response = []
     errors = _ERRORS
@@ -186,7 +187,8 @@ class OpenCall(amp.Command):
 
     `confidential`: the worker then refuses OpenRecorder, now and later; otherwise it refuses Bridge while no
     recorder writes. `language` is that of prompts and pictures. An empty offer asks for an offer of ours
-    (a late-offer INVITE); the phone's answer then comes by UpdatePhoneLeg.
+    (a late-offer INVITE); the phone's answer then comes by UpdatePhoneLeg. `secure`: the phone's signalling came
+    over TLS, so that keys in its SDP are worth something.
     """
 
     arguments = [
@@ -194,15 +196,19 @@ class OpenCall(amp.Command):
         (b"offer", amp.Unicode()),
         (b"confidential", amp.Boolean()),
         (b"language", amp.Unicode()),
+        (b"secure", amp.Boolean()),
     ]
     response = [(b"answer", amp.Unicode())]
     errors = _ERRORS
 
 
 class UpdatePhoneLeg(amp.Command):
-    """A new offer of the phone in a running call. Ports stay ours; the answer follows the offer's new facts."""
+    """A new offer of the phone in a running call. Ports stay ours; the answer follows the offer's new facts.
 
-    arguments = [(b"call", amp.Unicode()), (b"offer", amp.Unicode())]
+    `answers`: it is not an offer, but the phone's answer to what we sent before; then `answer` is empty.
+    """
+
+    arguments = [(b"call", amp.Unicode()), (b"offer", amp.Unicode()), (b"answers", amp.Boolean())]
     response = [(b"answer", amp.Unicode())]
     errors = _ERRORS
 

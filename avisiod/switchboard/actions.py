@@ -77,7 +77,11 @@ class Actions:
         call = entry.call
         try:
             answer = await self.media.open_call(
-                call.id, entry.offer, confidential=call.confidential, language=entry.language
+                call.id,
+                entry.offer,
+                confidential=call.confidential,
+                language=entry.language,
+                secure=entry.secure,
             )
         except wire.WorkerError as error:
             logger.warning("the phone's offer was not answered: %s", error, extra={"call": call.id})
@@ -114,7 +118,7 @@ class Actions:
         await self._quietly(entry, self._update_phone_leg(entry, answer))
 
     async def _update_phone_leg(self, entry: Entry, sdp: str) -> None:
-        await self.media.update_phone_leg(entry.call.id, sdp)
+        await self.media.update_phone_leg(entry.call.id, sdp, answers=True)
 
     async def _reject_phone(self, entry: Entry, command: do.RejectPhone) -> None:
         if entry.sip_call is not None:

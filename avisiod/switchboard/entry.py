@@ -21,8 +21,10 @@ class Entry:
     call: Call
     sip_call: str | None
     """The dialogue; None once it is over."""
-    offer: str
-    """The phone's SDP offer, empty for a late one."""
+    offer: str = dataclasses.field(repr=False)
+    """The phone's SDP offer, empty for a late one. It may hold keys."""
+    secure: bool
+    """It came over TLS."""
     language: str
     dialled_utc: datetime.datetime
     connected_utc: datetime.datetime | None = None

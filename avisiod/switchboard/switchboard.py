@@ -70,7 +70,7 @@ class Switchboard:
 
     # The phones.
 
-    def invited(self, sip_call: str, phone: str, number: str, offer: str) -> None:
+    def invited(self, sip_call: str, phone: str, number: str, offer: str, *, secure: bool) -> None:
         """A phone dials: the call begins."""
         call = Call(
             id=CallId(id_from(secrets.token_bytes(ID_BYTES))),
@@ -82,6 +82,7 @@ class Switchboard:
             call=call,
             sip_call=sip_call,
             offer=offer,
+            secure=secure,
             language=self.config.site.language,
             dialled_utc=self.clock.utc(),
         )

@@ -81,11 +81,15 @@ class Stage:
         contacts: Sequence[ContactEntry] = (ContactEntry(),),
         program: Sequence[str] = (sys.executable, "-m", "avisiod"),
         environment: Mapping[str, str] | None = None,
+        tls: bool = False,
         story: Story | None = None,
         edge_address: str = "127.0.0.1",
     ) -> None:
-        """`program` runs the daemon, ours or an installed one; `environment` is added to its own. Phones reach the
-        edge at `edge_address`."""
+        """`program` runs the daemon, ours or an installed one; `environment` is added to its own.
+
+        Phones reach the edge at `edge_address`, with `tls` over TLS as well.
+        """
+        self._tls = tls
         self.folder = folder.resolve()
         self.phones = {entry.user: entry for entry in phones}
         self.contacts = list(contacts)
@@ -242,7 +246,13 @@ class Stage:
     def start_edge(self) -> None:
         sip = self._settings["sip"]
         workers = [("127.0.0.1", sip["port"] + n) for n in range(sip["workers"])]
-        edge = Kamailio(self.folder / "kamailio", workers, phones_db=self.database, address=self._edge_address)
+        edge = Kamailio(
+            self.folder / "kamailio",
+            workers,
+            phones_db=self.database,
+            address=self._edge_address,
+            tls=self._tls,
+        )
         self._edge = self._closing.enter_context(edge)
         self.story.add("kamailio", f"is the edge, on port {self._edge.port}")
 
@@ -251,11 +261,12 @@ class Stage:
     def phone(self, user: str = "cell1", **options: Any) -> BaresipPhone:
         """A phone of the inventory, switched on and registered; `options` are those of BaresipPhone."""
         entry = self.phones[user]
+        secure = options.get("transport") == "tls"
         phone = BaresipPhone(
             self.folder / f"phone-{user}",
             user=user,
             password=entry.password,
-            edge=self.edge.edge,
+            edge=f"{self.edge.address}:{self.edge.tls_port}" if secure else self.edge.edge,
             **options,
         )
         self._closing.enter_context(phone)

@@ -14,13 +14,16 @@ pytestmark = [pytest.mark.peer, pytest.mark.e2e, pytest.mark.timeout(180)]
 
 KINDS = {"opus": ["opus"], "wide": ["PCMA", "G722"]}
 """What each phone's baresip speaks, in its own order of preference."""
+ENCRYPTED = ("srtp-mand", "srtp-mandf", "srtp")
+"""How baresip asks for SRTP: RTP/SAVP, RTP/SAVPF, and keys beside RTP/AVP."""
 RATES = {"audio/opus": (48000, 2), "audio/G722": (16000, 1)}
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    phones = [PhoneEntry(kind, cell=f"A {kind}") for kind in KINDS]
-    with Stage(tmp_path_factory.mktemp("phones"), phones=phones) as stage:
+    phones = [PhoneEntry(kind, cell=f"A {kind}") for kind in (*KINDS, *ENCRYPTED, "plain")]
+    settings = {"log": {"level": "DEBUG"}}
+    with Stage(tmp_path_factory.mktemp("phones"), phones=phones, settings=settings, tls=True) as stage:
         yield stage
 
 
@@ -41,3 +44,34 @@ def test_sound_is_the_best_that_the_phone_speaks_and_is_relayed_as_it_is(
         wait_until(lambda: any(call in path.name for path in stage.recordings()), 10, "the recording is sealed")
     recording = next(path for path in stage.recordings() if call in path.name)
     assert {track.codec for track in report(recording).tracks} == {"h264", recorded}
+
+
+@pytest.mark.parametrize("how", ENCRYPTED)
+def test_a_phone_with_tls_and_srtp_sees_and_hears_and_its_keys_stand_in_no_log(stage: Stage, how: str) -> None:
+    phone = stage.phone(
+        how, transport="tls", settings=["module srtp.so"], account_parameters=[f"mediaenc={how}"], codecs=["PCMA"]
+    )
+    with connected(stage, phone) as (relative, call):
+        assert phone.wait_heard(above_dbfs=-45) < 0
+        assert relative.wait_heard(above_dbfs=-50) < 0
+        phone.hold()
+        phone.resume()
+        shown, seen = phone.video().frames, relative.seen().frames
+        phone.wait_frames(shown + 30)
+        relative.wait_frames(seen + 30)
+        assert phone.wait_heard(above_dbfs=-45) < 0
+        phone.hang_up()
+        assert wait_ended(stage, call)["end_reason"] == "detainee_hung_up"
+    said = " ".join(phone.process.lines.items())
+    assert f"{how}@" in said
+    log = (stage.folder / "avisiod.log").read_text(errors="replace")
+    assert "the phone's sound is encrypted" in log
+    assert "inline:" not in log
+    assert "inline:" not in (stage.folder / "kamailio" / "kamailio.log").read_text(errors="replace")
+
+
+def test_a_phone_that_wants_srtp_without_tls_is_refused_and_the_log_says_what_to_do(stage: Stage) -> None:
+    phone = stage.phone("plain", settings=["module srtp.so"], account_parameters=["mediaenc=srtp-mand"])
+    phone.dial(stage.contacts[0].dialled)
+    assert "488" in phone.wait_closed()
+    assert "let the phone use SIP over TLS" in (stage.folder / "avisiod.log").read_text(errors="replace")

@@ -38,7 +38,8 @@ class Shop:
         self.settings = MediaWorkerSettings(
             worker=0, phone_address="127.0.0.1", phone_ports=(first, first + 49), outside_address="127.0.0.1",
             outside_announced="", outside_ports=(first + 50, last), phone_silent_s=30, outside_silent_s=6,
-            behind_nat=False, audio_codecs=("PCMA",), prompts_folder="", keep_free_bytes=0, log_level="DEBUG",
+            behind_nat=False, audio_codecs=("PCMA",), encryption="optional", keys_need_tls=True,
+            prompts_folder="", keep_free_bytes=0, log_level="DEBUG",
         )  # fmt: skip
         self.phone_ports = UdpPorts("127.0.0.1", self.settings.phone_ports, width=2)
         self.outside = Outside(
@@ -220,6 +221,26 @@ async def test_the_page_s_wish_for_a_picture_reaches_the_phone(scene):
             for each in rtcp.parse(report)
         )
     )
+
+
+@scene
+async def test_a_phone_that_comes_back_from_hold_gets_keyframes_once_it_decodes_again(scene):
+    """The one that is asked for with our answer may be there before the answer is."""
+    await scene.join()
+    await scene.flowing()
+    scene.call.bridge(time.monotonic() + 60)
+    await scene.both_send(KEY)
+    await scene.call.update_phone(scene.phone.offer("sendonly"))
+    await scene.call.update_phone(scene.phone.offer())
+
+    def asked():
+        reports = (each for report in scene.page.dtls.reports for each in rtcp.parse(report))
+        return sum(isinstance(each, rtcp.PictureLoss) for each in reports)
+
+    for _ in range(3):
+        scene.page.dtls.reports.clear()
+        await until(lambda: asked() > 0, "the page is asked")
+        await scene.page_sends(KEY)
 
 
 @scene

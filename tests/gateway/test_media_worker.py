@@ -161,7 +161,9 @@ class Stage:
     async def join(self):
         await self.gateway.start()
         self.phone.start(
-            await self.gateway.open_call("c1", self.phone.phone.offer(), confidential=False, language="fr")
+            await self.gateway.open_call(
+                "c1", self.phone.phone.offer(), confidential=False, language="fr", secure=False
+            )
         )
         await self.gateway.present("c1", "waiting", "waiting", 5.0)
         facts = RecordingFacts(call="c1", phone="p", contact="k", started_at="2026-01-01T00:00:00+00:00",

@@ -29,7 +29,7 @@ async def test_what_cannot_be_done_is_refused_by_name_and_the_worker_serves_on()
         return str(caught.value)
 
     phone = PlainPhone()
-    opening = {"confidential": False, "language": "fr"}
+    opening = {"confidential": False, "language": "fr", "secure": False}
     await refused(wire.NoSuchCall, wire.Bridge, call="unknown", deadline=1.0)
     await refused(wire.NoSuchCall, wire.CloseCall, call="unknown", reason="x")
     assert "line 1" in await refused(wire.OfferUnacceptable, wire.OpenCall, call="c1", offer="nonsense", **opening)

@@ -117,6 +117,7 @@ class Rig:
         self,
         *,
         rules: PhoneRules = DEFAULTS,
+        secure: bool = False,
         offer: str | None = None,
         **kinds: Any,
     ) -> None:
@@ -131,6 +132,7 @@ class Rig:
             self.pool,
             self.listener,
             rules=rules,
+            secure=secure,
             now=self.now,
             loop=asyncio.get_running_loop(),
         )

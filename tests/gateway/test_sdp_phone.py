@@ -186,7 +186,7 @@ def test_video_that_cannot_be_taken_leaves_the_sound() -> None:
 def test_the_unencrypted_of_two_audio_lines_is_taken() -> None:
     agreement = agreed(offer("m=audio 4000 RTP/SAVP 8", "m=audio 4002 RTP/AVP 8"))
     assert agreement.media[Kind.AUDIO].rtp_port == 4002
-    assert "SAVP is not supported" in agreement.refused[0]
+    assert "let the phone use SIP over TLS" in agreement.refused[0]
 
 
 @pytest.mark.parametrize(
@@ -203,8 +203,8 @@ def test_the_unencrypted_of_two_audio_lines_is_taken() -> None:
         (offer("m=audio 4000 RTP/AVP 18"), "line 6 (m=audio): none of OPUS, G722, PCMA, PCMU is offered"),
         (offer("m=audio 0 RTP/AVP 0"), "line 6 (m=audio): the phone has switched it off with port 0"),
         (
-            offer("m=audio 4000 RTP/SAVP 0"),
-            "line 6 (m=audio): RTP/SAVP is not supported, let the phone offer RTP/AVP",
+            offer("m=audio 4000 TCP/AVP 0"),
+            "line 6 (m=audio): the protocol TCP/AVP is not supported, let the phone offer RTP/AVP or RTP/SAVP",
         ),
         (offer("m=audio 4000 RTP/AVP 0", connection="c=IN IP4 phone.lan"), "line 4: c= holds no numeric IP address"),
         (

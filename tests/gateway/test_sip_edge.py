@@ -64,6 +64,7 @@ def test_a_call_over_a_connection_is_hung_up_both_ways(
             phone.wait_established()
             invited = worker.wait(wire.Invited, mark)
             worker.wait(wire.Acknowledged, mark)
+            assert invited["secure"] == (transport == "tls")
             if ends == "phone":
                 phone.hang_up()
             else:
@@ -116,12 +117,14 @@ def test_registrations_live_ten_minutes_at_most(client: SipClient) -> None:
 # What must not pass.
 
 
-def test_a_spoofed_phone_header_is_replaced_by_the_true_one(client: SipClient, worker: Worker) -> None:
+def test_spoofed_headers_of_the_edge_are_replaced_by_the_true_ones(client: SipClient, worker: Worker) -> None:
     mark = worker.told.mark()
     with Answering(worker):
-        response = client.authenticated("INVITE", NUMBER, OFFER, X_Avisio_Phone="cell4")
+        spoofed = {"X_Avisio_Phone": "cell4", "X_Avisio_Transport": "tls"}
+        response = client.authenticated("INVITE", NUMBER, OFFER, **spoofed)
     assert response.status == 200
-    assert worker.wait(wire.Invited, mark)["phone"] == "cell1"
+    invited = worker.wait(wire.Invited, mark)
+    assert (invited["phone"], invited["secure"]) == ("cell1", False)
     client.established(response)
     client.send(client.within("ACK").encode())
     assert client.ask(client.within("BYE")).status == 200

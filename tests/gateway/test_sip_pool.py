@@ -48,7 +48,7 @@ class Board:
         self._gateway = gateway
         gateway.listener = self
 
-    def invited(self, sip_call: str, phone: str, number: str, offer: str) -> None:
+    def invited(self, sip_call: str, phone: str, number: str, offer: str, *, secure: bool) -> None:
         self.told.add(Told("invited", sip_call))
         done = (
             self._gateway.reject(sip_call, self.refuse, "busy")

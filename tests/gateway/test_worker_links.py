@@ -45,7 +45,7 @@ def test_a_call_that_the_listener_fails_on_is_refused_and_the_sip_worker_stays_c
     worker, pump = joined(sip_gateway._SipLink(Gateway(), 0))  # type: ignore[arg-type]
     refused: list[Any] = []
     for _ in range(2):
-        told = worker.callRemote(wire.Invited, sip_call="a", phone="cell1", number="1", offer="")
+        told = worker.callRemote(wire.Invited, sip_call="a", phone="cell1", number="1", offer="", secure=False)
         told.addBoth(refused.append)
         pump.flush()
     assert [failure.type for failure in refused] == [wire.WorkerError, wire.WorkerError]

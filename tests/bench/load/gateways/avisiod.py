@@ -147,13 +147,17 @@ class AvisiodGateway(Gateway):
             outside_silent_s=20.0,
             behind_nat=False,
             audio_codecs=("PCMA",),
+            encryption="optional",
+            keys_need_tls=True,
             prompts_folder="",
             keep_free_bytes=0,
             log_level="INFO",
         )
         await self.ask(number, wire.Configure, settings=msgspec.json.encode(settings))
         phone = Phone()
-        await self.ask(number, wire.OpenCall, call="first", offer=phone.sdp(), confidential=True, language="fr")
+        await self.ask(
+            number, wire.OpenCall, call="first", offer=phone.sdp(), confidential=True, language="fr", secure=False
+        )
         await self._settled()
         await self.ask(number, wire.CloseCall, call="first", reason="hung_up_inside")
         phone.close()
@@ -171,7 +175,13 @@ class AvisiodGateway(Gateway):
     async def connect(self, i: int, browser: Browser, phone: Phone) -> None:
         call = f"call{i}"
         opened = await self.ask(
-            i, wire.OpenCall, call=call, offer=phone.sdp(i + 1), confidential=not self.recording, language="fr"
+            i,
+            wire.OpenCall,
+            call=call,
+            offer=phone.sdp(i + 1),
+            confidential=not self.recording,
+            language="fr",
+            secure=False,
         )
         phone.set_remote(opened["answer"])
         offer = await browser.offer()
