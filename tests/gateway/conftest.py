@@ -29,7 +29,8 @@ def edge(folder: Path, worker: Worker) -> Iterator[Kamailio]:
 
 
 @pytest.fixture
-def client(edge: Kamailio) -> Iterator[SipClient]:
+def client(edge: Kamailio, worker: Worker) -> Iterator[SipClient]:
+    worker.settled()
     with SipClient(edge.edge) as client:
         assert client.register().status == 200
         client.new_dialogue()

@@ -143,6 +143,12 @@ class Worker:
         )
         return str(told.arguments["by"])
 
+    def settled(self) -> None:
+        """Wait until every dialogue that was told is over: what is told from now on is of the next one."""
+        for told in self.told.items():
+            if told.command == "Invited":
+                self.ended(told.arguments["sip_call"])
+
     def answer(self, sip_call: str, sdp: str = "") -> None:
         self.ask(wire.AnswerInvite, sip_call=sip_call, answer=sdp or ANSWER.format(port=self.media_port))
 
