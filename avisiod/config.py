@@ -95,7 +95,9 @@ class Media(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ice_servers: tuple[IceServer, ...] = ()
     """STUN and TURN servers, in order of preference."""
     phone_silent_s: Seconds = 30.0
-    """A phone without RTP and RTCP for this long is lost."""
+    """A phone without RTP and RTCP for this long is lost, where it has sent RTCP before."""
+    phone_muted_s: Seconds = 120.0
+    """The same for a phone that never sends RTCP: when it stops to send RTP it may merely be muted."""
     outside_silent_s: Seconds = 6.0
     """A browser without RTP, RTCP and ICE consent for this long is interrupted."""
     behind_nat: bool = False

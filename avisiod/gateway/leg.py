@@ -75,7 +75,7 @@ class LegListener(Protocol):
         """A compound RTCP packet; `kind` is None where both kinds share one transport (BUNDLE)."""
 
     def state(self, leg: "Leg", state: str) -> None:
-        """`connected` (may send), `silent`, `flowing` again, `moved` (to another network path), or `failed`."""
+        """`connected`: may send; `quiet`, `silent`, `flowing` again; `moved`: to another network path; `failed`."""
 
 
 class Leg(Protocol):

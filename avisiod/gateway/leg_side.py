@@ -16,7 +16,7 @@ class SideListener(Protocol):
     """The media call, as one of its sides sees it."""
 
     def leg_is(self, side: "Side", state: str) -> None:
-        """`connected`, `flowing`, `silent`, `moved` or `failed`."""
+        """`connected`, `flowing`, `quiet`, `silent`, `moved` or `failed`."""
 
     def reported(self, side: "Side", kind: Kind | None, packet: bytes, arrival: float) -> None:
         """A compound RTCP packet."""

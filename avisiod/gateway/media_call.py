@@ -104,6 +104,7 @@ class MediaCall:
                 rules=PhoneRules(
                     behind_nat=settings.behind_nat,
                     silent_s=settings.phone_silent_s,
+                    muted_s=settings.phone_muted_s,
                     audio_codecs=settings.audio_codecs,
                     encryption=Encryption(settings.encryption),
                     keys_need_tls=settings.keys_need_tls,
@@ -373,7 +374,7 @@ class MediaCall:
             return
         at = time.monotonic()
         leg = self._phone if side is self._phone_side else self._outside
-        if state == "silent" and leg is not None:
+        if state in ("quiet", "silent") and leg is not None:
             # Silence is noticed late; nobody pays for the time since the last packet.
             at = min(at, leg.heard)
         self._tell(wire.LegChanged, leg=side.name, session=side.session, state=state, at=at)

@@ -19,7 +19,7 @@ class MediaListener(Protocol):
     """Who hears the media workers: the switchboard. Methods return at once and do not raise."""
 
     def leg_changed(self, call: str, leg: str, session: str, state: str, at: float) -> None:
-        """A leg is `flowing`, `silent` or `failed`."""
+        """A leg is `flowing`, `quiet`, `silent` or `failed`."""
 
     def prompt_over(self, call: str, prompt: str) -> None:
         """A prompt was played to its end."""
@@ -69,6 +69,7 @@ class MediaGateway(WorkerPool):
                 outside_announced=config.media.outside_announced,
                 outside_ports=outside[n],
                 phone_silent_s=config.media.phone_silent_s,
+                phone_muted_s=config.media.phone_muted_s,
                 outside_silent_s=config.media.outside_silent_s,
                 behind_nat=config.media.behind_nat,
                 audio_codecs=config.phones.audio_codecs,

@@ -26,6 +26,8 @@ _RECEIVING = (Direction.SENDRECV, Direction.RECVONLY)
 
 WATCH_INTERVAL_S = 0.5
 """How often silence is looked for."""
+QUIET_S = 8.0
+"""A phone that sends nothing for so long, longer than between two reports, may have gone (RFC 3550 section 6.2)."""
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +38,9 @@ class PhoneRules(msgspec.Struct, frozen=True, kw_only=True):
     behind_nat: bool = False
     """Lock to the first valid source in place of the address in the SDP."""
     silent_s: float = 30.0
-    """A phone that sends nothing for so long is lost."""
+    """A phone that sends nothing for so long is lost, where it has sent RTCP before."""
+    muted_s: float = 120.0
+    """The same for one that never sent RTCP: it may merely be muted."""
     audio_codecs: tuple[str, ...] = AUDIO_CODECS
     """The best first."""
     encryption: Encryption = Encryption.OPTIONAL
@@ -97,6 +101,11 @@ class PhoneLeg:
         return max(stream.heard for stream in self._streams.values())
 
     @property
+    def reports(self) -> bool:
+        """Whether the phone has sent RTCP: as long as it is there, more will come, muted or not."""
+        return any(stream.reports for stream in self._streams.values())
+
+    @property
     def dropped_strangers(self) -> int:
         """Datagrams from an address that is not the phone's."""
         return sum(stream.rtp.strangers + stream.rtcp.strangers for stream in self._streams.values())
@@ -150,12 +159,14 @@ class PhoneLeg:
         return agreement.text
 
     def check(self, now: float) -> None:
-        """Tell the listener `silent` or `flowing` where that has changed."""
+        """Tell the listener `quiet`, `silent` or `flowing` where that has changed."""
         may_send = any(line.direction in _RECEIVING for line in self.lines.values())
-        silent = may_send and now - self.heard >= self._rules.silent_s
-        if self._state in ("connected", "silent") and silent != (self._state == "silent"):
-            self._state = "silent" if silent else "connected"
-            self._listener.state(self, "silent" if silent else "flowing")
+        idle_s = now - self.heard if may_send else 0.0
+        limit_s = self._rules.silent_s if self.reports else max(self._rules.silent_s, self._rules.muted_s)
+        state = "silent" if idle_s >= limit_s else "quiet" if idle_s >= QUIET_S else "connected"
+        if self._state in ("connected", "quiet", "silent") and state != self._state:
+            self._state = state
+            self._listener.state(self, "flowing" if state == "connected" else state)
 
     def send_rtcp(self, kind: Kind, packet: bytes) -> None:
         """Send one compound RTCP packet to the phone."""

@@ -37,6 +37,7 @@ class PhoneStream:
         "heard",
         "invalid",
         "numbers",
+        "reports",
         "rtcp",
         "rtcp_out",
         "rtp",
@@ -67,6 +68,8 @@ class PhoneStream:
         self._reads_on = kind is Kind.VIDEO
         self.heard = now
         self.invalid = 0
+        self.reports = False
+        """RTCP has come."""
         self.wanted = False
         """Whether the phone wants any of this kind."""
 
@@ -196,6 +199,7 @@ class PhoneStream:
     def _rtcp(self, packet: bytes, now: float) -> bool:
         if rtcp.is_rtcp(packet):
             self.heard = now
+            self.reports = True
             self._on_rtcp(self._leg, self._kind, packet, now)
         else:
             self.invalid += 1

@@ -13,6 +13,7 @@ class MediaWorkerSettings(msgspec.Struct, kw_only=True, frozen=True):
     outside_announced: str
     outside_ports: tuple[int, int]
     phone_silent_s: float
+    phone_muted_s: float
     outside_silent_s: float
     behind_nat: bool
     audio_codecs: tuple[str, ...]

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 Owner = TypeVar("Owner")
 
+_PHONE_GONE = (408, 481)
+"""No answer to a request of ours, no refresh of the phone's, or an answer of one that has forgotten the dialogue."""
 UPDATE_ANSWER_S = 1.0
 """How long control may take over an offer in an UPDATE, which PJSIP wants answered at once; other dialogues wait."""
 
@@ -177,10 +179,16 @@ class PhoneCall(pj.Call):
             self._switch.tell(wire.Acknowledged, sip_call=self.sip_call)
         elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED and not self._over:
             self._over = True
-            by = self._ended_by or ("phone" if info.lastStatusCode == 487 else "failure")
+            by = self._ended_by or self._why_over(info.lastStatusCode)
             if self.invited:
                 self._switch.tell(wire.SipEnded, sip_call=self.sip_call, by=by, status=info.lastStatusCode)
             self._switch.over(self)
+
+    def _why_over(self, status: int) -> str:
+        """Who ended what neither we nor the phone ended by a BYE."""
+        if status == 487:
+            return "phone"
+        return "lost" if self._established and status in _PHONE_GONE else "failure"
 
     @guarded
     def onCallTsxState(self, prm: pj.OnCallTsxStateParam) -> None:  # noqa: N802 - PJSIP's name

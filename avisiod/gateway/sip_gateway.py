@@ -26,7 +26,7 @@ class SipListener(Protocol):
         """It changes its media; answer through `answer` or `reject`."""
 
     def sip_ended(self, sip_call: str, by: str, status: int) -> None:
-        """The dialogue is over: by `phone`, `us` or `failure`."""
+        """The dialogue is over: by `phone`, `us`, `lost` or `failure`."""
 
     def digit(self, sip_call: str, digit: str) -> None:
         """A DTMF digit by INFO."""

@@ -159,7 +159,11 @@ class Reoffer(amp.Command):
 
 
 class SipEnded(amp.Command):
-    """The dialogue is over and `sip_call` forgotten. `by`: `phone` (BYE, CANCEL), `us`, or `failure`."""
+    """The dialogue is over and `sip_call` forgotten.
+
+    `by`: `phone` (BYE, CANCEL), `us`, `lost` (the phone no longer answers, does not refresh the session as it had
+    promised (RFC 4028), or says that it knows nothing of the call), or `failure`.
+    """
 
     arguments = [(b"sip_call", amp.Unicode()), (b"by", amp.Unicode()), (b"status", amp.Integer())]
     response = []
@@ -344,11 +348,12 @@ class CloseCall(amp.Command):
 
 
 class LegChanged(amp.Command):
-    """A leg's state: `leg` is `phone` or `outside`; `state` one of `flowing`, `silent`, `failed`.
+    """A leg's state: `leg` is `phone` or `outside`; `state` one of `flowing`, `quiet`, `silent`, `failed`.
 
     `flowing`: authenticated media of every negotiated kind has come (for video: or none within 3 s of sound).
-    `silent`: neither RTP nor RTCP (outside: nor ICE consent, RFC 7675) for the configured time; its `at` is when the
-    last packet came. `flowing` again when it comes back. `failed`: ICE or DTLS gave up, or the page said goodbye.
+    `quiet` (phone only): nothing for longer than between two reports; it may have gone. `silent`: neither RTP nor
+    RTCP (outside: nor ICE consent, RFC 7675) for the configured time. The `at` of both is when the last packet came.
+    `flowing` again when it comes back. `failed`: ICE or DTLS gave up, or the page said goodbye.
     `session` is empty for the phone.
     """
 

@@ -38,6 +38,8 @@ class Entry:
     """The RTCPeerConnection that made it, as its SDP names it."""
     token: bytes | None = None
     """SHA-256 of the token that brings the relative back."""
+    phone_quiet: float | None = None
+    """When the phone was last heard, where that is some time ago; None while it is heard."""
     media_open: bool = False
     recording_folder: Path = Path()
     farewell_prompt: str = ""

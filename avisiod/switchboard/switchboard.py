@@ -86,19 +86,27 @@ class Switchboard:
             language=self.config.site.language,
             dialled_utc=self.clock.utc(),
         )
-        before = [other for other in self._open() if other.call.phone == call.phone]
-        busy = any(other.sip_call is not None for other in before)
-        if not busy:
-            # Its SIP worker died, so that its BYE reached nobody: that it dials again says as much.
-            for other in before:
-                self.post(other, ev.PhoneHungUp(self.clock.now()))
+        own = [other for other in self._open() if other.call.phone == call.phone]
+        gone = [ended for other in own if (ended := self._left_behind(other)) is not None]
         self.entries[call.id] = self._by_sip[sip_call] = entry
         self.observer.moved(None, call)
         logger.info("phone %s dials", phone, extra={"call": call.id, "phone": phone})
         self._schedule(entry)
-        run(self._admit(entry, number, phone_busy=busy))
+        run(self._admit(entry, number, gone, phone_busy=len(own) > len(gone)))
 
-    async def _admit(self, entry: Entry, dialled: str, *, phone_busy: bool) -> None:
+    def _left_behind(self, entry: Entry) -> Deferred[None] | None:
+        """End a call of a phone that dials anew, where that says that it is over; None where it may go on."""
+        if entry.sip_call is None:
+            # Its SIP worker died, so that its BYE reached nobody: that it dials again says as much.
+            return self.post(entry, ev.PhoneHungUp(self.clock.now()))
+        if entry.phone_quiet is None:
+            return None
+        logger.info("the phone dials anew and is not heard in its call: that ends", extra={"call": entry.call.id})
+        return self.post(entry, ev.LegSilent(entry.phone_quiet, "phone"))
+
+    async def _admit(self, entry: Entry, dialled: str, gone: list[Deferred[None]], *, phone_busy: bool) -> None:
+        for ended in gone:
+            await ended
         number = numbers.dialled_number(dialled, self.config.site.region)
         try:
             phone = await self.store.phone(entry.call.phone)
@@ -158,6 +166,10 @@ class Switchboard:
         now = self.clock.now()
         if by == "phone":
             self.post(entry, ev.PhoneHungUp(now))
+        elif by == "lost":
+            logger.warning("the phone answers no more (%s)", status, extra={"call": entry.call.id})
+            self.post(entry, ev.LegSilent(now, "phone"))
+            self.post(entry, ev.PhoneFailed(now))  # where silence changes nothing, in a farewell for example
         elif by == "failure":
             logger.warning("the dialogue broke with status %s", status, extra={"call": entry.call.id})
             self.post(entry, ev.PhoneFailed(now))
@@ -190,8 +202,12 @@ class Switchboard:
     # The media workers.
 
     def leg_changed(self, call: str, leg: str, session: str, state: str, at: float) -> None:
-        """A leg flows, is silent or failed."""
+        """A leg flows, is quiet, silent or failed."""
         entry = self.entries.get(CallId(call))
+        if entry is not None and leg == "phone":
+            entry.phone_quiet = at if state in ("quiet", "silent") else None
+            if state == "quiet":
+                logger.info("nothing is heard of the phone for some seconds", extra={"call": call})
         kind = {"flowing": ev.LegFlowing, "silent": ev.LegSilent, "failed": ev.LegFailed}.get(state)
         if entry is None or kind is None:
             return

@@ -1,5 +1,6 @@
 """Phones of several kinds, each a real one, through the real edge, in a whole call with a browser."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -21,7 +22,7 @@ RATES = {"audio/opus": (48000, 2), "audio/G722": (16000, 1)}
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    phones = [PhoneEntry(kind, cell=f"A {kind}") for kind in (*KINDS, *ENCRYPTED, "plain")]
+    phones = [PhoneEntry(kind, cell=f"A {kind}") for kind in (*KINDS, *ENCRYPTED, "plain", "reboots")]
     settings = {"log": {"level": "DEBUG"}}
     with Stage(tmp_path_factory.mktemp("phones"), phones=phones, settings=settings, tls=True) as stage:
         yield stage
@@ -75,3 +76,21 @@ def test_a_phone_that_wants_srtp_without_tls_is_refused_and_the_log_says_what_to
     phone.dial(stage.contacts[0].dialled)
     assert "488" in phone.wait_closed()
     assert "let the phone use SIP over TLS" in (stage.folder / "avisiod.log").read_text(errors="replace")
+
+
+def test_a_phone_that_starts_anew_in_mid_call_calls_again_at_once_and_its_first_call_is_lost(
+    stage: Stage,
+) -> None:
+    """It loses its power: no BYE, no more packets, and its registration is renewed from another port."""
+    phone = stage.phone("reboots", codecs=["PCMA"])
+    with connected(stage, phone) as (_relative, call):
+        phone.process.signal(signal.SIGKILL)
+        again = stage.phone("reboots", codecs=["PCMA"])
+        log = stage.folder / "avisiod.log"
+        wait_until(lambda: "nothing is heard of the phone" in log.read_text(errors="replace"), 20, "it is missed")
+        since = stage.sms.mark()
+        again.dial(stage.contacts[0].dialled)
+        stage.wait_code(stage.contacts[0], since)
+        assert wait_ended(stage, call)["end_reason"] == "phone_lost"
+        again.hang_up()
+        wait_ended(stage, str(stage.calls()[-1]["id"]))

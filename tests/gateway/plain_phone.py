@@ -14,7 +14,8 @@ AUDIO_TYPE, EVENT_TYPE, VIDEO_TYPE = 8, 101, 99
 class PlainPhone:
     """Used on an asyncio loop; `received` holds (arrival, packet) of each kind."""
 
-    def __init__(self, *, video: bool = True, feedback: bool = True, mode: int = 1, sprop: str = "") -> None:
+    def __init__(self, *, video: bool = True, feedback: bool = True, mode: int | None = 1, sprop: str = "") -> None:
+        """`mode` is the packetization-mode that its SDP states, None for none at all."""
         self._kinds = [Kind.AUDIO, Kind.VIDEO] if video else [Kind.AUDIO]
         self._feedback = feedback
         self._mode = mode
@@ -44,7 +45,8 @@ class PlainPhone:
                 lines += [f"m=audio {port} RTP/AVP {AUDIO_TYPE} {EVENT_TYPE}", "a=rtpmap:8 PCMA/8000"]
                 lines += [f"a=rtpmap:{EVENT_TYPE} telephone-event/8000", reports, f"a={direction}"]
             else:
-                fmtp = f"profile-level-id=42e01f;packetization-mode={self._mode}" + self._sprop
+                stated = f";packetization-mode={self._mode}" if self._mode is not None else ""
+                fmtp = f"profile-level-id=42e01f{stated}{self._sprop}"
                 lines += [f"m=video {port} RTP/AVP {VIDEO_TYPE}", f"a=rtpmap:{VIDEO_TYPE} H264/90000"]
                 lines += [f"a=fmtp:{VIDEO_TYPE} {fmtp}", reports, f"a={direction}"]
                 lines += ["a=rtcp-fb:* nack pli"] if self._feedback else []

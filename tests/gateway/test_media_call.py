@@ -37,9 +37,9 @@ class Shop:
         first, last = free_range()
         self.settings = MediaWorkerSettings(
             worker=0, phone_address="127.0.0.1", phone_ports=(first, first + 49), outside_address="127.0.0.1",
-            outside_announced="", outside_ports=(first + 50, last), phone_silent_s=30, outside_silent_s=6,
-            behind_nat=False, audio_codecs=("PCMA",), encryption="optional", keys_need_tls=True,
-            prompts_folder="", keep_free_bytes=0, log_level="DEBUG",
+            outside_announced="", outside_ports=(first + 50, last), phone_silent_s=30,
+            phone_muted_s=120, outside_silent_s=6, behind_nat=False, audio_codecs=("PCMA",),
+            encryption="optional", keys_need_tls=True, prompts_folder="", keep_free_bytes=0, log_level="DEBUG",
         )  # fmt: skip
         self.phone_ports = UdpPorts("127.0.0.1", self.settings.phone_ports, width=2)
         self.outside = Outside(

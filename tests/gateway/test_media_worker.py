@@ -1,11 +1,14 @@
 """A spawned media worker between a plain-RTP phone and a real Chromium, spoken to over AMP as control does."""
 
 import asyncio
+import base64
 import functools
 import http.server
 import threading
 import time
+from typing import NamedTuple
 
+import av
 import msgspec
 import pytest
 import pytest_twisted
@@ -42,12 +45,25 @@ async function outgoing() {
 </script>"""
 
 
+class Manner(NamedTuple):
+    """How a phone speaks of its H.264, and how it then packs it."""
+
+    states: int | None
+    packs: int
+    sets_in_sdp_only: bool = False
+
+
 class SpeakingPhone:
     """A PlainPhone on a loop and thread of its own: it goes on while the test's reactor does nothing."""
 
-    def __init__(self, mode: int) -> None:
-        self.phone = PlainPhone(mode=mode)
-        self._frames = clip(mode)
+    def __init__(self, manner: Manner) -> None:
+        self._frames = clip(manner.packs)
+        sprop = ""
+        if manner.sets_in_sdp_only:
+            sets = [each for each in self._frames[0] if each[0] & 0x1F in (7, 8)]
+            self._frames = tuple(tuple(each for each in frame if each not in sets) for frame in self._frames)
+            sprop = ";sprop-parameter-sets=" + ",".join(base64.b64encode(each).decode() for each in sets)
+        self.phone = PlainPhone(mode=manner.states, sprop=sprop)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -153,7 +169,7 @@ class Stage:
         config = Config(media=media, recordings=Recordings(folder=str(folder), keep_free_bytes=0))
         self.gateway = MediaGateway(reactor, SystemClock(asyncio.get_event_loop()), config)
         self.control = Control(self.gateway)
-        self.phone = SpeakingPhone(mode)
+        self.phone = SpeakingPhone(mode if isinstance(mode, Manner) else Manner(mode, mode))
         self.relative = chromium.relative()
         self.site = site
         self.path = folder / "call.mkv"
@@ -236,6 +252,23 @@ async def test_chromium_and_a_phone_of_packetization_mode_1_see_and_hear_each_ot
 @stage(mode=0)
 async def test_chromium_and_a_phone_of_packetization_mode_0_see_and_hear_each_other(stage):
     await _see_and_hear_each_other(stage)
+
+
+@stage(mode=Manner(states=None, packs=0))
+async def test_chromium_and_a_phone_without_packetization_mode_see_and_hear_each_other(stage):
+    await _see_and_hear_each_other(stage)
+
+
+@stage(mode=Manner(states=0, packs=1))
+async def test_a_phone_that_states_packetization_mode_0_and_sends_fu_a_is_seen(stage):
+    await _see_and_hear_each_other(stage)
+
+
+@stage(mode=Manner(states=1, packs=1, sets_in_sdp_only=True))
+async def test_a_phone_with_its_parameter_sets_in_the_sdp_only_is_seen_and_its_recording_can_be_decoded(stage):
+    await _see_and_hear_each_other(stage)
+    with av.open(str(stage.path)) as container:
+        assert sum(1 for _ in container.decode(container.streams.video[0])) > 20
 
 
 @stage(mode=1)

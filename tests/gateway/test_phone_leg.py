@@ -2,7 +2,9 @@
 
 import asyncio
 import errno
+import logging
 import os
+import re
 import socket
 import struct
 import time
@@ -320,9 +322,14 @@ async def test_a_new_address_in_a_re_invite_is_followed_and_the_old_one_becomes_
 async def test_hold_stops_what_is_sent_and_resume_starts_it_again_under_the_same_lock():
     async with Rig() as rig:
         await rig.locked()
-        for held in (rig.phone.offer(direction="sendonly"), rig.phone.offer(address="0.0.0.0")):
+        new, old, both = Direction.RECVONLY, Direction.RECVONLY, Direction.INACTIVE
+        for held, ours in (
+            (rig.phone.offer(direction="sendonly"), new),
+            (rig.phone.offer(address="0.0.0.0"), old),
+            (rig.phone.offer(direction="inactive"), both),
+        ):
             rig.leg.update(held)
-            assert rig.leg.lines[Kind.AUDIO].direction is Direction.RECVONLY
+            assert rig.leg.lines[Kind.AUDIO].direction is ours
             rig.leg.send_rtp(Kind.AUDIO, b"held back")
             rig.leg.update(rig.phone.offer())
             rig.leg.send_rtp(Kind.AUDIO, out := rig.phone.packet())
@@ -367,17 +374,76 @@ async def test_an_empty_offer_is_answered_with_ours_and_the_phones_answer_connec
 
 @media_test
 async def test_silence_and_its_end_are_told_once():
-    async with Rig(rules=PhoneRules(silent_s=5.0)) as rig:
-        rig.leg.check(rig.leg.heard + 4.9)
+    async with Rig(rules=PhoneRules(silent_s=15.0)) as rig:
+        rig.phone.audio_rtcp.sendto(rtcp.build(rtcp.ReceiverReport(ssrc=7)), rig.audio_rtcp)
+        await until(lambda: len(rig.listener.reports) == 1)
+        rig.leg.check(rig.leg.heard + 7.9)
         assert rig.listener.states == ["connected"]
-        rig.leg.check(rig.leg.heard + 5.0)
-        rig.leg.check(rig.leg.heard + 6.0)
-        assert rig.listener.states == ["connected", "silent"]
+        rig.leg.check(rig.leg.heard + 8.0)
+        rig.leg.check(rig.leg.heard + 14.9)
+        assert rig.listener.states == ["connected", "quiet"]
+        rig.leg.check(rig.leg.heard + 15.0)
+        rig.leg.check(rig.leg.heard + 16.0)
+        assert rig.listener.states == ["connected", "quiet", "silent"]
         rig.leg.check(rig.leg.heard)
-        assert rig.listener.states == ["connected", "silent", "flowing"]
+        assert rig.listener.states == ["connected", "quiet", "silent", "flowing"]
         rig.leg.update(rig.phone.offer(direction="inactive"))
         rig.leg.check(rig.leg.heard + 100.0)
         assert rig.listener.states[-1] == "flowing", "a phone on hold need not send"
+
+
+@media_test
+async def test_a_phone_that_never_sent_rtcp_may_be_muted_and_is_lost_later():
+    async with Rig(rules=PhoneRules(silent_s=15.0, muted_s=60.0)) as rig:
+        await rig.locked()
+        rig.leg.check(rig.leg.heard + 59.9)
+        assert rig.listener.states == ["connected", "quiet"]
+        rig.leg.check(rig.leg.heard + 60.0)
+        assert rig.listener.states == ["connected", "quiet", "silent"]
+
+
+@media_test
+async def test_a_muted_phone_lives_by_its_reports():
+    async with Rig(rules=PhoneRules(silent_s=0.5)) as rig:
+        await rig.locked()
+        report = rtcp.build(rtcp.ReceiverReport(ssrc=7))
+        for count in range(1, 4):
+            heard = rig.leg.heard
+            rig.phone.audio_rtcp.sendto(report, rig.audio_rtcp)
+            await until(lambda: len(rig.listener.reports) == count)  # noqa: B023 - awaited here
+            assert rig.leg.heard > heard
+
+
+@media_test
+async def test_every_m_line_that_is_not_taken_is_told_in_the_log():
+    with _Said("avisiod.gateway.phone_leg") as said:
+        async with Rig() as rig:
+            rig.leg.update(rig.phone.offer().replace("m=video", "m=application 9 UDP/BFCP *\r\nm=video"))
+            assert "line 10 (m=application): this kind of media is not taken" in said.lines[-1]
+            rig.leg.update(re.sub(r"m=video \d+", "m=video 0", rig.phone.offer()))
+            assert "line 10 (m=video): the phone has switched it off with port 0" in said.lines[-1]
+
+
+class _Said(logging.Handler):
+    """What a logger says meanwhile, from INFO on."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self._logger = logging.getLogger(name)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+    def __enter__(self) -> Self:
+        self._level = self._logger.level
+        self._logger.setLevel(logging.INFO)
+        self._logger.addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.removeHandler(self)
+        self._logger.setLevel(self._level)
 
 
 @media_test

@@ -71,3 +71,47 @@ def test_we_refresh_the_session_with_our_own_description(client: SipClient, work
         if request.body:
             assert without_origin(request.body.decode()) == without_origin(ours)
     assert client.ask(client.within("BYE")).status == 200
+
+
+def stands(client: SipClient, worker: Worker, session_expires: str) -> str:
+    """The id of a call that stands, with the session timer that the phone asked for."""
+    mark = worker.told.mark()
+    asked = {"Supported": "timer", "Session_Expires": session_expires, "Allow": "INVITE, ACK, CANCEL, BYE, UPDATE"}
+    with Answering(worker):
+        response = client.authenticated("INVITE", NUMBER, OFFER, **asked)
+    client.established(response)
+    assert response.get("session-expires") == session_expires
+    client.send(client.within("ACK").encode())
+    worker.wait(wire.Acknowledged, mark)
+    return str(worker.wait(wire.Invited, mark)["sip_call"])
+
+
+def test_a_phone_that_does_not_refresh_as_it_promised_is_hung_up_as_lost(client: SipClient, worker: Worker) -> None:
+    sip_call = stands(client, worker, f"{SESSION_S};refresher=uac")
+    client.received.wait(lambda m: isinstance(m, Request) and m.method == "BYE", 20, "BYE")
+    assert worker.ended(sip_call) == "lost"
+
+
+def test_a_session_that_the_phone_refreshes_lives_on(client: SipClient, worker: Worker, edge: Kamailio) -> None:
+    """Another phone's sessions, which are not refreshed, tell what time it is: PJSIP ends them 32 s early."""
+    timer = "300;refresher=uac"
+    refresh = {"Supported": "timer", "Session_Expires": timer}
+    with SipClient(edge.edge, "cell2") as clock:
+        clock.register()
+        sip_call = stands(client, worker, timer)
+        for session_s in (150, 200):
+            clock.new_dialogue()
+            assert worker.ended(stands(clock, worker, f"{session_s};refresher=uac")) == "lost"
+            assert client.ask(client.within("UPDATE", **refresh)).status == 200
+    assert client.ask(client.within("BYE")).status == 200
+    assert worker.ended(sip_call) == "phone"
+
+
+@pytest.mark.parametrize("status", [481, 0])
+def test_a_phone_that_has_forgotten_the_call_or_is_gone_is_lost_at_the_next_refresh(
+    client: SipClient, worker: Worker, status: int
+) -> None:
+    sip_call = stands(client, worker, f"{SESSION_S};refresher=uas")
+    client.answers_with = status
+    client.received.wait(lambda m: isinstance(m, Request) and m.method == "UPDATE", 20, "UPDATE")
+    assert worker.ended(sip_call, 60) == "lost"

@@ -23,6 +23,8 @@ class SipClient:
         self.edge = (address, int(port))
         self.user, self.password = user, password
         self.received: Feed[Request | Response] = Feed(f"sip client {user}")
+        self.answers_with = 200
+        """The status of every answer to a request; 0 for none at all."""
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((host, 0))
         self.host, self.port = self._socket.getsockname()
@@ -50,12 +52,12 @@ class SipClient:
                 continue
             message = parse(data)
             self.received.add(message)
-            if isinstance(message, Request) and message.method != "ACK":
+            if isinstance(message, Request) and message.method != "ACK" and self.answers_with:
                 self.send(self._taken(message).encode())
 
     def _taken(self, request: Request) -> Response:
-        response = answer_to(request, 200, "OK", "mine")
-        if request.method in {"INVITE", "UPDATE"}:
+        response = answer_to(request, self.answers_with, "As told", "mine")
+        if self.answers_with == 200 and request.method in {"INVITE", "UPDATE"}:
             response.add("Contact", f"<sip:{self.user}@{self.host}:{self.port}>")
             if request.body:
                 response.add("Content-Type", "application/sdp")

@@ -136,10 +136,10 @@ class Worker:
         told = self.told.wait(lambda told: told.command == command.__name__, timeout, command.__name__, since)
         return told.arguments
 
-    def ended(self, sip_call: str) -> str:
+    def ended(self, sip_call: str, timeout: float = 20.0) -> str:
         """Who ended this dialogue, once it is over."""
         told = self.told.wait(
-            lambda told: told.command == "SipEnded" and told.arguments["sip_call"] == sip_call, 10, "SipEnded"
+            lambda told: told.command == "SipEnded" and told.arguments["sip_call"] == sip_call, timeout, "SipEnded"
         )
         return str(told.arguments["by"])
 

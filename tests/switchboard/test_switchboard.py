@@ -130,6 +130,38 @@ async def test_a_busy_phone_a_busy_contact_and_a_full_house_are_refused_and_the_
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_phone_that_started_anew_in_mid_call_can_call_at_once_and_pays_for_what_it_had(scene: Scene) -> None:
+    """It sent no BYE and dials the same contact; nothing has been heard of it in its call for some seconds."""
+    first, _, _ = await scene.connect()
+    heard_at = scene.clock.now()
+    scene.board.leg_changed(first.call.id, "phone", "", "quiet", heard_at)
+    scene.clock.advance(9)
+    again = await scene.dial("0639980001", "cell1", "s2")
+    await eventually(lambda: again.call.state is State.WAITING, "the new call is served")
+    assert (first.call.state, first.call.reason) == (State.ENDED, EndReason.PHONE_LOST)
+    assert first.call.connected_s == heard_at - (first.call.connected_at or 0)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_phone_that_was_quiet_and_is_heard_again_is_busy(scene: Scene) -> None:
+    first, _, _ = await scene.connect()
+    for state in ("quiet", "flowing"):
+        scene.board.leg_changed(first.call.id, "phone", "", state, scene.clock.now())
+    again = await scene.dial("0639980002", "cell1", "s2")
+    await eventually(lambda: again.call.reason is EndReason.PHONE_BUSY, "phone busy")
+    assert first.call.state is State.CONNECTED
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_phone_that_no_longer_answers_is_lost_and_everything_of_its_call_is_closed(scene: Scene) -> None:
+    entry, _, _ = await scene.connect()
+    scene.board.sip_ended("s1", "lost", 408)
+    await scene.reach(State.ENDED)
+    assert entry.call.reason is EndReason.PHONE_LOST
+    await eventually(lambda: not scene.board.entries, "the call is closed")
+
+
+@pytest_twisted.ensureDeferred
 async def test_when_no_sms_can_be_sent_the_phone_is_told_at_once(scene: Scene) -> None:
     scene.route.failure = SmsFailed("no route is left")
     entry = await scene.dial()

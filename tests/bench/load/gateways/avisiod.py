@@ -144,6 +144,7 @@ class AvisiodGateway(Gateway):
             outside_announced="",
             outside_ports=free_range(calls),
             phone_silent_s=20.0,
+            phone_muted_s=20.0,
             outside_silent_s=20.0,
             behind_nat=False,
             audio_codecs=("PCMA",),
