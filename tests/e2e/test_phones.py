@@ -8,7 +8,7 @@ import pytest
 from demo.recording_report import report
 from tests.e2e.connected import connected, wait_ended
 from tests.e2e.stage import PhoneEntry, Stage
-from tests.peers import assets
+from tests.peers import assets, portal
 from tests.peers.waiting import wait_until
 
 pytestmark = [pytest.mark.peer, pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -22,7 +22,7 @@ RATES = {"audio/opus": (48000, 2), "audio/G722": (16000, 1)}
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    phones = [PhoneEntry(kind, cell=f"A {kind}") for kind in (*KINDS, *ENCRYPTED, "plain", "reboots")]
+    phones = [PhoneEntry(kind, cell=f"A {kind}") for kind in (*KINDS, *ENCRYPTED, "plain", "reboots", "blind")]
     settings = {"log": {"level": "DEBUG"}}
     with Stage(tmp_path_factory.mktemp("phones"), phones=phones, settings=settings, tls=True) as stage:
         yield stage
@@ -94,3 +94,23 @@ def test_a_phone_that_starts_anew_in_mid_call_calls_again_at_once_and_its_first_
         assert wait_ended(stage, call)["end_reason"] == "phone_lost"
         again.hang_up()
         wait_ended(stage, str(stage.calls()[-1]["id"]))
+
+
+def test_a_phone_without_a_camera_and_a_relative_hear_each_other(stage: Stage) -> None:
+    phone = stage.phone("blind", codecs=["PCMA"], video=False)
+    since = stage.sms.mark()
+    phone.dial(stage.contacts[0].dialled)
+    relative = stage.relative()
+    try:
+        portal.join(relative, stage.portal_url, stage.wait_code(stage.contacts[0], since))
+        wait_until(lambda: portal.is_connected(relative), 30, "the page: connected")
+        assert relative.wait_heard(above_dbfs=-50) < 0
+        assert phone.wait_heard(above_dbfs=-45) < 0
+        call = str(stage.calls()[-1]["id"])
+        phone.hang_up()
+        assert wait_ended(stage, call)["end_reason"] == "detainee_hung_up"
+    finally:
+        relative.close()
+    wait_until(lambda: any(call in path.name for path in stage.recordings()), 10, "the recording is sealed")
+    recording = next(path for path in stage.recordings() if call in path.name)
+    assert {track.codec for track in report(recording).tracks} == {"pcm_alaw"}

@@ -1,5 +1,6 @@
 """Browsers are offered exactly what the phone speaks, compared by meaning."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -219,3 +220,19 @@ def test_retransmission_that_could_not_be_told_apart_is_not_agreed(changed) -> N
     assert agreement.lines[Kind.VIDEO].rtx_payload_type is None
     assert "rtx" not in agreement.answer
     assert "FID" not in agreement.answer
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+def test_a_page_without_a_camera_gets_the_sound_alone(browser: str) -> None:
+    text = re.sub(r"(a=group:BUNDLE \S+) .*", r"\1", sample(browser)).partition("m=video")[0]
+    agreement = sdp_browser.answer(text, {Kind.AUDIO: audio(), Kind.VIDEO: video()}, OWN)
+    assert set(agreement.lines) == {Kind.AUDIO}
+    assert "m=video" not in agreement.answer
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+def test_a_phone_without_a_camera_gets_the_sound_alone_and_the_pages_picture_is_refused(browser: str) -> None:
+    agreement = answered(browser, audio())
+    assert set(agreement.lines) == {Kind.AUDIO}
+    assert "m=video 0 " in agreement.answer
+    assert any("the phone has no video" in sentence for sentence in agreement.refused)

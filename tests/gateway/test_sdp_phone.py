@@ -144,6 +144,21 @@ def test_of_several_h264_formats_the_one_that_browsers_take_is_chosen(fmtps: tup
     assert line.codec.payload_type == chosen
 
 
+def test_payload_types_that_look_like_rtcp_are_passed_over() -> None:
+    """RFC 5761 section 4: 64 to 95 cannot be told from reports where both share a port."""
+    lines = ("a=rtpmap:72 H264/90000", "a=rtpmap:97 H264/90000")
+    agreement = agreed(offer("m=audio 4000 RTP/AVP 8", "m=video 4002 RTP/AVP 72 97", *lines))
+    assert agreement.lines[Kind.VIDEO].codec.payload_type == 97
+
+
+def test_both_lines_may_use_the_same_payload_type() -> None:
+    lines = ("m=audio 4000 RTP/AVP 96 97", "a=rtpmap:96 opus/48000/2", "a=rtpmap:97 telephone-event/48000",
+             "m=video 4002 RTP/AVP 96", "a=rtpmap:96 H264/90000")  # fmt: skip
+    agreement = agreed(offer(*lines))
+    assert [line.codec.payload_type for line in agreement.lines.values()] == [96, 96]
+    assert agreement.lines[Kind.AUDIO].event_payload_type == 97
+
+
 @pytest.mark.parametrize(
     ("attribute", "ours"),
     [
