@@ -1,6 +1,6 @@
 """The settings of /etc/avisiod/avisiod.yaml: one class a section, every key with its unit and default."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -26,6 +26,9 @@ class Site(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Language of prompts and of pages whose reader has not chosen one."""
     time_zone: str = "Europe/Paris"
     """Name of the IANA time zone database, for every time that a person reads."""
+    admission: Literal["listed", "full"] = "full"
+    """`full`: detainees, authorisations, hours, quotas and prices decide. `listed`: the inventory alone does: every
+    contact at any hour, free, from the phones listed for it; for trying an installation out."""
     region: str = "FR"
     """Country (ISO 3166) whose way of dialling is understood when a number has no country code."""
 
@@ -43,6 +46,8 @@ class Calls(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A relative who lost the connection may come back within this time."""
     join_timeout_s: Seconds = 30.0
     """ICE, DTLS and first media take at most this long, else the call waits again."""
+    shortest_s: Seconds = 60.0
+    """A call that hours, a quota or the balance would make shorter than this is refused."""
     capacity: Annotated[int, Meta(ge=1)] = 20
     """Calls at once; a further one hears that all lines are busy."""
 

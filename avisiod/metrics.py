@@ -20,6 +20,7 @@ _LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
 STAGES = ("sms", "code", "join")
 """Of setting up: dialled to SMS accepted, SMS accepted to code accepted, code accepted to connected."""
+PIN_ANSWERS = ("right", "wrong", "locked")
 LEGS = ("phone", "outside")
 WORKER_KINDS = ("sip", "media")
 DOORS = (("portal", "connection"), ("portal", "page"), ("portal", "origin"), ("sip", "not_edge"))
@@ -172,6 +173,17 @@ class Metrics:
         self._codes = Counter(
             "avisiod_codes_tried", "Codes that were typed, by answer.", ["answer"], registry=registry
         )
+        self._pins = Counter(
+            "avisiod_pins_tried",
+            "Identifiers and PINs that were typed on shared phones.",
+            ["answer"],
+            registry=registry,
+        )
+        self._unpriced = Counter(
+            "avisiod_calls_unpriced",
+            "Calls that are free because no tariff is set for their class.",
+            registry=registry,
+        )
         self._store = Gauge("avisiod_store_up", "1 when the database takes writes.", registry=registry)
         self._lag = Histogram(
             "avisiod_loop_lag_seconds",
@@ -191,6 +203,8 @@ class Metrics:
             self._ended.labels(reason.value, reason.cause.value)
         for stage in STAGES:
             self._setup.labels(stage)
+        for answer in PIN_ANSWERS:
+            self._pins.labels(answer)
 
     def call_moved(self, before: State | None, after: State) -> None:
         """A call changed its state; `before` is None for a new one. An ended one leaves the gauge."""
@@ -217,6 +231,14 @@ class Metrics:
     def code_tried(self, answer: str) -> None:
         """A code was typed; `answer` as in `calls.invitation.Answer` (right, wrong, expired, …)."""
         self._codes.labels(answer).inc()
+
+    def pin_tried(self, answer: str) -> None:
+        """Somebody said who they are; `answer` is one of PIN_ANSWERS."""
+        self._pins.labels(answer).inc()
+
+    def unpriced(self) -> None:
+        """A call is free for want of a tariff."""
+        self._unpriced.inc()
 
     def store_up(self, *, up: bool) -> None:
         """Whether the database takes writes."""

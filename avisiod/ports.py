@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from avisiod.calls.admission import Limit
 from avisiod.calls.dossier import Dossier
 from avisiod.calls.ids import CallId, ClassId, ContactId, DetaineeId, Number, PhoneId, SessionId
 from avisiod.calls.ledger import Transaction
@@ -63,6 +64,9 @@ class Page(Protocol):
 
     def warning(self, remaining_s: float) -> None:
         """So much is left."""
+
+    def shortened(self, by: Limit, remaining_s: float) -> None:
+        """The call begins and is shorter than usual: why, and how long it may last."""
 
     def ended(self, reason: EndReason, connected_s: float) -> None:
         """The call is over; the page shows why and closes."""

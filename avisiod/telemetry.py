@@ -1,7 +1,7 @@
 """What happens, told to the metrics: the one place that knows both the rooms and their figures."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from avisiod import metrics_page
 from avisiod.calls.call import Call, State
@@ -56,6 +56,14 @@ class Telemetry:
     def code_tried(self, answer: str) -> None:
         """A code was typed."""
         self.metrics.code_tried(answer)
+
+    def pin_tried(self, answer: Literal["right", "wrong", "locked"]) -> None:
+        """Identifier and PIN were typed on a shared phone."""
+        self.metrics.pin_tried(answer)
+
+    def unpriced(self) -> None:
+        """A call is free for want of a tariff."""
+        self.metrics.unpriced()
 
     def forgotten(self, call: Call) -> None:
         """A call is closed; no more counters of it come."""

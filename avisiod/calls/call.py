@@ -3,7 +3,8 @@
 import dataclasses
 import enum
 
-from avisiod.calls.ids import CallId, ContactId, PhoneId, SessionId
+from avisiod.calls.admission import Limit
+from avisiod.calls.ids import CallId, ContactId, DetaineeId, PhoneId, SessionId
 from avisiod.calls.limits import warnings_within
 from avisiod.calls.reasons import EndReason
 
@@ -12,6 +13,7 @@ class State(enum.StrEnum):
     """Where a call stands."""
 
     DIALLED = "dialled"
+    IDENTIFYING = "identifying"
     REFUSED = "refused"
     INVITING = "inviting"
     WAITING = "waiting"
@@ -31,12 +33,14 @@ class Times:
     """The SMS must be accepted by the network within this time of dialling."""
     admission_s: float = 10.0
     """A call that is not decided on by then, because the store does not answer, ends."""
+    identify_s: float = 120.0
+    """A shared phone waits so long in all for identifier and PIN."""
     grace_s: float = 60.0
     join_timeout_s: float = 30.0
     farewell_s: float = 15.0
     """The phone is hung up at the latest so long after the end, its last prompt heard or not."""
     waiting_prompt_s: float = 20.0
-    """Pause between two waiting prompts."""
+    """Pause between two waiting prompts, and between two that ask for an identifier or a PIN."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +52,16 @@ class Call:
     dialled_at: float
     times: Times = Times()
     contact: ContactId | None = None
+    detainee: DetaineeId | None = None
+    """Who calls, once that is known."""
     state: State = State.DIALLED
     limit_s: float = 0.0
     confidential: bool = False
+    shortened_by: Limit | None = None
+    """What made `limit_s` shorter than the allowance."""
+    not_after: float | None = None
+    """It ends then at the latest, connected or not: hours or the authorisation are over."""
+    not_after_by: Limit | None = None
     answered: bool = False
     """The INVITE has got its 200."""
     invited: bool = False
@@ -62,6 +73,9 @@ class Call:
     phone_flows: bool = False
     outside_flows: bool = False
     bridged: bool = False
+    identify_due: float | None = None
+    decide_due: float | None = None
+    """Who was identified waits so long for the second look of admission."""
     sms_due: float | None = None
     code_expires: float | None = None
     join_due: float | None = None

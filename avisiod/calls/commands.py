@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal
 
+from avisiod.calls.admission import Limit
 from avisiod.calls.reasons import EndReason
 
 
@@ -34,8 +35,18 @@ class HangUpPhone(Command):
 class Present(Command):
     """Show and say something to the phone; `what` names prompt and picture, `repeat_s` > 0 says it again."""
 
-    what: Literal["waiting", "joining", "interrupted"]
+    what: Literal["waiting", "joining", "interrupted", "identifier", "pin", "wrong"]
     repeat_s: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SpeakTheirs(Command):
+    """Who calls from a shared phone is known now: prompts and pictures are in their language from here on."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Protect(Command):
+    """The line is confidential after all: from now on media refuses to record it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,6 +106,14 @@ class CloseMedia(Command):
 class Warn(Command):
     """Tell both parties how much is left."""
 
+    remaining_s: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SayShortened(Command):
+    """Tell both parties, at its start, that the call is shorter than usual, why, and how long it may last."""
+
+    by: Limit
     remaining_s: float
 
 

@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Literal
 
-from avisiod.calls.ids import SessionId
+from avisiod.calls.admission import Limit
+from avisiod.calls.ids import DetaineeId, SessionId
 from avisiod.calls.reasons import EndReason
 
 LegName = Literal["phone", "outside"]
@@ -22,6 +23,11 @@ class Granted(Event):
 
     limit_s: float
     confidential: bool
+    shortened_by: Limit | None = None
+    not_after: float | None = None
+    not_after_by: Limit | None = None
+    because: str = ""
+    """The facts it rested on, for the journal."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,6 +35,41 @@ class Refused(Event):
     """Admission does not."""
 
     reason: EndReason
+    because: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class IdentityWanted(Event):
+    """The phone is shared: who calls must say so before admission can decide."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PinWanted(Event):
+    """An identifier was typed; digits are in no event."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class IdentifierWanted(Event):
+    """What was typed is cleared; the identifier is asked for again. `wrong`: it was not right with its PIN."""
+
+    wrong: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Identified(Event):
+    """Identifier and PIN are right."""
+
+    detainee: DetaineeId
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class IdentifyTimedOut(Event):
+    """Nobody said in time who calls."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HoursOver(Event):
+    """The time in which the call may take place is over before it began."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

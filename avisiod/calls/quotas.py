@@ -45,6 +45,8 @@ class PastCall:
     contact: ContactId
     cls: ClassId
     """As it was when the call was admitted; calls to a class that is exempt from quotas use nothing up."""
+    extra: bool = False
+    """It was a granted extra call: it uses nothing up either, but the pause after it counts."""
 
 
 def history_since(

@@ -54,6 +54,8 @@ class Opening:
     next_utc: datetime.datetime | None
     """Next opening; None where none is in sight, or it is open."""
     because: str
+    exception: str | None = None
+    """The exception that decides, where one does."""
 
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -80,7 +82,7 @@ def opening(
     """
     mine = [each for each in windows if each.scope in scopes]
     others = [each for each in exceptions if each.scope in scopes]
-    now, because = _holds(mine, others, scopes, at_utc.astimezone(zone))
+    now, because, exception = _holds(mine, others, scopes, at_utc.astimezone(zone))
     change = next(
         (
             instant
@@ -89,7 +91,13 @@ def opening(
         ),
         None,
     )
-    return Opening(open=now, until_utc=change if now else None, next_utc=None if now else change, because=because)
+    return Opening(
+        open=now,
+        until_utc=change if now else None,
+        next_utc=None if now else change,
+        because=because,
+        exception=exception,
+    )
 
 
 def extra_at(
@@ -106,22 +114,22 @@ def _holds(
     exceptions: Sequence[ScheduleException],
     scopes: Sequence[Scope],
     local: datetime.datetime,
-) -> tuple[bool, str]:
-    """Open or not at this moment of the site's clock, and why."""
+) -> tuple[bool, str, str | None]:
+    """Open or not at this moment of the site's clock, why, and by which exception."""
     naive = local.replace(tzinfo=None, fold=0)
     covering = [each for each in exceptions if _covers(each, naive)]
     if covering:
         first = min(covering, key=lambda each: (scopes.index(each.scope), each.kind != "closed", each.id))
-        return first.kind != "closed", f"exception {first.id} of {first.scope}: {first.kind}"
+        return first.kind != "closed", f"exception {first.id} of {first.scope}: {first.kind}", first.id
     valid = [each for each in windows if _valid(each, naive.date())]
     scope = min((each.scope for each in valid), key=scopes.index, default=None)
     if scope is None:
-        return False, "no window is set for anybody here"
+        return False, "no window is set for anybody here", None
     minute = naive.hour * 60 + naive.minute
     for each in valid:
         if each.scope == scope and each.weekday == naive.weekday() and each.begins <= minute < each.ends:
-            return True, f"window {each.id} of {scope}: {window_text(each)}"
-    return False, f"outside of the windows of {scope}"
+            return True, f"window {each.id} of {scope}: {window_text(each)}", None
+    return False, f"outside of the windows of {scope}", None
 
 
 def window_text(window: Window) -> str:

@@ -5,15 +5,18 @@ Rules of the table:
 - An event of a page that has been replaced (`session` is not the call's) changes nothing.
 - Whatever comes at or after the deadline finds the call ended by its limit.
 - Nothing is bridged unless it is being recorded or the line is confidential; a confidential line is never recorded.
+- Whoever calls from a shared phone is identified before anything is granted; no digit is in any event.
+- A call whose hours end is over then, whether it has begun or not.
 - Every call ends exactly once, with one EndReason; `ended` is never left.
 """
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from avisiod.calls import commands as do
 from avisiod.calls import events as ev
+from avisiod.calls.admission import Limit
 from avisiod.calls.call import Call, State
 from avisiod.calls.ids import SessionId
 from avisiod.calls.limits import connected_time, next_warning
@@ -64,12 +67,14 @@ def due(call: Call) -> tuple[float, ev.Event] | None:
 
     if call.state is State.DIALLED:
         add(call.dialled_at + call.times.admission_s, ev.StoreFailed)
-    elif call.state is State.INVITING:
-        add(call.sms_due, ev.SmsUnsendable)
-    elif call.state is State.WAITING:
-        add(call.code_expires, ev.CodeExpired)
-    elif call.state is State.JOINING:
-        add(call.join_due, ev.JoinTimedOut)
+    elif call.state is State.IDENTIFYING:
+        add(call.identify_due, ev.IdentifyTimedOut)
+        add(call.decide_due, ev.StoreFailed)
+    elif call.state in _BEFORE:
+        add(call.not_after, ev.HoursOver)
+        add(call.sms_due if call.state is State.INVITING else None, ev.SmsUnsendable)
+        add(call.code_expires if call.state is State.WAITING else None, ev.CodeExpired)
+        add(call.join_due if call.state is State.JOINING else None, ev.JoinTimedOut)
     elif call.state in _RUNNING:
         add(call.deadline, ev.DeadlineReached)
         if call.deadline is not None:
@@ -83,6 +88,7 @@ def due(call: Call) -> tuple[float, ev.Event] | None:
     return min(moments, key=lambda moment: moment[0], default=None)
 
 
+_BEFORE = (State.INVITING, State.WAITING, State.JOINING)
 _RUNNING = (State.CONNECTED, State.INTERRUPTED)
 
 SPOKEN_REFUSALS = frozenset(
@@ -171,9 +177,72 @@ def _granted(call: Call, event: ev.Granted) -> Outcome:
         state=State.INVITING,
         limit_s=event.limit_s,
         confidential=event.confidential,
+        shortened_by=event.shortened_by,
+        not_after=event.not_after,
+        not_after_by=event.not_after_by,
         sms_due=event.at + call.times.sms_within_s,
     )
     return inviting, (do.AnswerPhone(),)
+
+
+def _identity_wanted(call: Call, event: ev.IdentityWanted) -> Outcome:
+    due = event.at + call.times.identify_s
+    return dataclasses.replace(call, state=State.IDENTIFYING, identify_due=due), (do.AnswerPhone(),)
+
+
+def _ask(call: Call, what: Literal["identifier", "pin", "wrong"]) -> Commands:
+    return (do.Present(what, repeat_s=call.times.waiting_prompt_s),)
+
+
+def _answered_to_identify(call: Call, _event: ev.PhoneAnswered) -> Outcome:
+    return dataclasses.replace(call, answered=True), _ask(call, "identifier")
+
+
+def _while_asked(call: Call) -> None:
+    if not call.answered or call.identify_due is None:
+        raise UnexpectedEvent("nobody is being asked who they are")
+
+
+def _pin_wanted(call: Call, _event: ev.PinWanted) -> Outcome:
+    _while_asked(call)
+    return call, _ask(call, "pin")
+
+
+def _identifier_wanted(call: Call, event: ev.IdentifierWanted) -> Outcome:
+    _while_asked(call)
+    return call, _ask(call, "wrong" if event.wrong else "identifier")
+
+
+def _identified(call: Call, event: ev.Identified) -> Outcome:
+    _while_asked(call)
+    decide_due = event.at + call.times.admission_s
+    return dataclasses.replace(call, detainee=event.detainee, identify_due=None, decide_due=decide_due), (
+        do.SpeakTheirs(),
+    )
+
+
+def _granted_to_the_identified(call: Call, event: ev.Granted) -> Outcome:
+    """The phone is answered already: what it was answered with is now known to be confidential or not."""
+    if call.detainee is None:
+        raise UnexpectedEvent("nobody has said who calls")
+    inviting, _ = _granted(dataclasses.replace(call, decide_due=None), event)
+    waiting, commands = _answered_to_wait(inviting, ev.PhoneAnswered(event.at))
+    return waiting, ((do.Protect(), *commands) if event.confidential else commands)
+
+
+def _refused_when_asked(call: Call, event: ev.Refused) -> Outcome:
+    if not call.answered or event.reason not in SPOKEN_REFUSALS:
+        return _end(call, event.at, event.reason)
+    refused, _ = _refused(dataclasses.replace(call, identify_due=None, decide_due=None), event)
+    return refused, (do.SayFarewell(event.reason),)
+
+
+def _hours_over(call: Call, event: ev.HoursOver) -> Outcome:
+    return _end(call, event.at, _OVER[call.not_after_by or Limit.HOURS])
+
+
+_OVER = {Limit.HOURS: EndReason.HOURS_OVER, Limit.AUTHORISATION: EndReason.AUTHORISATION_ENDED}
+"""Why a call ends that did not begin in time, by what ended the time."""
 
 
 def _refused(call: Call, event: ev.Refused) -> Outcome:
@@ -289,9 +358,13 @@ def _connect_if_ready(call: Call, at: float) -> Outcome:
     may_bridge = call.recording or call.confidential
     if not (call.phone_flows and call.outside_flows and may_bridge):
         return call, ()
-    deadline = call.deadline if call.deadline is not None else at + call.limit_s
+    if call.deadline is None and call.not_after is not None and at >= call.not_after:
+        return _hours_over(call, ev.HoursOver(at))
+    begun = _with_deadline(call, at) if call.deadline is None else call
+    assert begun.deadline is not None  # noqa: S101 - set by the line above
+    deadline = begun.deadline
     connected = dataclasses.replace(
-        call,
+        begun,
         state=State.CONNECTED,
         bridged=True,
         join_due=None,
@@ -300,7 +373,19 @@ def _connect_if_ready(call: Call, at: float) -> Outcome:
         deadline=deadline,
         flowing_since=at,
     )
-    return connected, (do.Bridge(deadline), do.TellPage("connected"))
+    commands: Commands = (do.Bridge(deadline), do.TellPage("connected"))
+    if call.deadline is None and begun.shortened_by is not None:
+        commands = (*commands, do.SayShortened(begun.shortened_by, deadline - at))
+    return connected, commands
+
+
+def _with_deadline(call: Call, at: float) -> Call:
+    """The call's time begins to run; hours that end within it make it shorter."""
+    if call.not_after is None or call.not_after >= at + call.limit_s:
+        return dataclasses.replace(call, deadline=at + call.limit_s)
+    return dataclasses.replace(
+        call, deadline=call.not_after, limit_s=call.not_after - at, shortened_by=call.not_after_by
+    )
 
 
 def _interrupt(call: Call, at: float, session: SessionId | None) -> Outcome:
@@ -376,12 +461,22 @@ def _table() -> dict[tuple[State, type[ev.Event]], Rule]:
         for state in states:
             table[state, event] = Rule(act, targets or (state,))
 
-    dialled, refused, inviting, waiting, joining, connected, interrupted, ended = State
+    dialled, identifying, refused, inviting, waiting, joining, connected, interrupted, ended = State
     before_joining = (inviting, waiting)
-    open_states = (inviting, waiting, joining, connected, interrupted)
+    open_states = (identifying, inviting, waiting, joining, connected, interrupted)
 
     on((dialled,), ev.Granted, _granted, inviting)
     on((dialled,), ev.Refused, _refused, refused, ended)
+
+    on((dialled,), ev.IdentityWanted, _identity_wanted, identifying)
+    on((identifying,), ev.PhoneAnswered, _answered_to_identify)
+    on((identifying,), ev.PhoneUnanswerable, _ends_as_told, ended)
+    on((identifying,), ev.PinWanted, _pin_wanted)
+    on((identifying,), ev.IdentifierWanted, _identifier_wanted)
+    on((identifying,), ev.Identified, _identified)
+    on((identifying,), ev.IdentifyTimedOut, _ends(EndReason.NOT_IDENTIFIED), ended)
+    on((identifying,), ev.Granted, _granted_to_the_identified, inviting)
+    on((identifying,), ev.Refused, _refused_when_asked, refused, ended)
 
     on((refused,), ev.PhoneAnswered, _answered_to_refuse)
     on((refused,), ev.PhoneUnanswerable, _refusal_over, ended)
@@ -402,8 +497,9 @@ def _table() -> dict[tuple[State, type[ev.Event]], Rule]:
     for said_late in (ev.SmsAccepted, ev.SmsUnsendable):
         on((waiting, joining, *_RUNNING), said_late, _stay)
     on((waiting,), ev.CameBack, _back_in_waiting_room, joining)
-    on(before_joining, ev.LegFlowing, _phone_flows)
-    for state in before_joining:
+    on(_BEFORE, ev.HoursOver, _hours_over, ended)
+    on((identifying, *before_joining), ev.LegFlowing, _phone_flows)
+    for state in (identifying, *before_joining):
         on((state,), ev.LegSilent, _lost_before_joining, state, ended)
         on((state,), ev.LegFailed, _lost_before_joining, state, ended)
     on((waiting,), ev.RecorderOpened, _recorder_opened_late)
@@ -431,7 +527,7 @@ def _table() -> dict[tuple[State, type[ev.Event]], Rule]:
     on((waiting, joining, *_RUNNING), ev.RecorderBroke, _ends_as_told, ended)
     on((waiting, joining, *_RUNNING), ev.RelativeHungUp, _ends(EndReason.RELATIVE_HUNG_UP), ended)
 
-    on((dialled, inviting, waiting, joining), ev.PhoneHungUp, _ends(EndReason.DETAINEE_GAVE_UP), ended)
+    on((dialled, identifying, inviting, waiting, joining), ev.PhoneHungUp, _ends(EndReason.DETAINEE_GAVE_UP), ended)
     on(_RUNNING, ev.PhoneHungUp, _ends(EndReason.DETAINEE_HUNG_UP), ended)
     on((dialled, *open_states), ev.PhoneFailed, _ends(EndReason.SIP_FAILED), ended)
     on((dialled, *open_states), ev.StaffEnded, _ends(EndReason.STAFF_ENDED), ended)
@@ -453,6 +549,12 @@ def _table() -> dict[tuple[State, type[ev.Event]], Rule]:
 _LATE: tuple[type[ev.Event], ...] = (
     ev.Granted,
     ev.Refused,
+    ev.IdentityWanted,
+    ev.PinWanted,
+    ev.IdentifierWanted,
+    ev.Identified,
+    ev.IdentifyTimedOut,
+    ev.HoursOver,
     ev.PhoneUnanswerable,
     ev.SmsAccepted,
     ev.SmsUnsendable,

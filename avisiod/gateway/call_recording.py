@@ -41,6 +41,11 @@ class CallRecording:
         self._recorder: Recorder | None = None
         self._tending: asyncio.TimerHandle | None = None
 
+    @property
+    def opened(self) -> bool:
+        """Whether there is, or was, a file."""
+        return self._recorder is not None
+
     async def open(self, path: str, facts: bytes, lines: dict[Kind, MediaLine], keep_free_bytes: int) -> None:
         """Create the file. Both parties' tracks have the phone's codecs. RecorderUnavailable where it cannot be."""
         if self._recorder is not None:

@@ -156,6 +156,16 @@ class MediaCall:
             prepared = self._shop.prepare(self._language, [line.codec for line in lines.values()])
             self._keep(self._loop.create_task(prepared))
 
+    async def tailor(self, *, confidential: bool, language: str) -> None:
+        """See wire.Tailor. Takes its turn after whatever is being opened."""
+        async with self._lock:
+            phone = self._open_phone()
+            if confidential and self._recording.opened:
+                raise wire.RecorderUnavailable("io: the call is recorded already: it cannot become confidential")
+            self._confidential = self._confidential or confidential
+            self._language = language
+            self._follow_phone(phone)
+
     # What the phone sees and hears from us.
 
     async def present(self, prompt: str, picture: str, repeat_s: float) -> None:

@@ -99,6 +99,10 @@ class MediaGateway(WorkerPool):
             raise
         return str(answer["answer"])
 
+    async def tailor(self, call: str, *, confidential: bool, language: str) -> None:
+        """Speak this language from now on; a call that is confidential after all is never recorded."""
+        await self._ask(call, wire.Tailor, confidential=confidential, language=language)
+
     async def update_phone_leg(self, call: str, offer: str, *, answers: bool = False) -> str:
         """The answer to a new offer of the phone; empty where it `answers` a description of ours."""
         return str((await self._ask(call, wire.UpdatePhoneLeg, offer=offer, answers=answers))["answer"])

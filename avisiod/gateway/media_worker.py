@@ -193,6 +193,14 @@ class _Link(amp.AMP):
 
         return self._later(call, run())
 
+    @wire.Tailor.responder
+    def tailor(self, call: str, confidential: bool, language: str) -> Deferred[dict[str, object]]:
+        async def run() -> dict[str, object]:
+            await self.worker.call(call).tailor(confidential=confidential, language=language)
+            return {}
+
+        return self._later(call, run())
+
     @wire.UpdatePhoneLeg.responder
     def update_phone_leg(self, call: str, offer: str, answers: bool) -> Deferred[dict[str, object]]:
         async def run() -> dict[str, object]:

@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from avisiod.calls.admission import Limit
 from avisiod.calls.reasons import EndReason
 
 TEXTS = Path(__file__).parent / "prompt_texts"
@@ -22,7 +23,13 @@ INTERRUPTED = "interrupted"
 WARNING = "warning"
 TECHNICAL_FAILURE = "technical_failure"
 
-WARNING_SECONDS = (10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 600)
+SHORTENED = "shortened"
+IN_A_ROW = "+"
+"""Between the names of two prompts that are said one after the other."""
+
+MINUTES = range(1, 31)
+"""Of the minutes that a shortened call may last, those that are said."""
+WARNING_SECONDS = (10, 15, 20, 30, 45, 90, *(60 * minutes for minutes in MINUTES))
 """Warnings that are spoken with their very time; at any other time the phone hears that the call ends soon."""
 
 _BY_REASON = {
@@ -77,6 +84,13 @@ def for_warning(remaining_s: float) -> str:
     """Name of the prompt that says how much time is left."""
     seconds = round(remaining_s)
     return f"{WARNING}_{seconds}" if seconds in WARNING_SECONDS else WARNING
+
+
+def for_shortened(by: Limit, remaining_s: float) -> str:
+    """Name of the prompts that say why a call is shorter, and how many whole minutes it may last."""
+    minutes = int(remaining_s // 60)
+    why = f"{SHORTENED}_{by.value}"
+    return f"{why}{IN_A_ROW}{WARNING}_{60 * minutes}" if minutes in MINUTES else why
 
 
 class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,7 +18,7 @@ import av
 from avisiod.gateway import pictures
 from avisiod.gateway.leg import Codec
 from avisiod.gateway.parameter_sets import Size
-from avisiod.gateway.prompt_catalogue import DEFAULT_LANGUAGE, WARNING, language, languages
+from avisiod.gateway.prompt_catalogue import DEFAULT_LANGUAGE, IN_A_ROW, WARNING, language, languages
 
 log = logging.getLogger(__name__)
 
@@ -72,11 +72,16 @@ class Prompts:
     def audio(self, name: str, language_code: str, codec: Codec) -> tuple[bytes, ...]:
         """Payloads of 20 ms each, in order. Never raises: a prompt that cannot be had becomes a short tone.
 
+        `one+other` are two prompts in a row.
+
         A timestamp advances by `codec.clock_rate / 50` from one payload to the next.
         """
         key = (name, language_code, codec.name)
         payloads = self._sounds.get(key)
         if payloads is None:
+            parts = name.split(IN_A_ROW)
+            if len(parts) > 1:
+                return tuple(payload for part in parts for payload in self.audio(part, language_code, codec))
             with self._lock:
                 payloads = self._sounds[key] = self._sounds.get(key) or self._sound(name, language_code, codec)
         return payloads

@@ -206,6 +206,18 @@ class OpenCall(amp.Command):
     errors = _ERRORS
 
 
+class Tailor(amp.Command):
+    """Who calls became known after OpenCall: speak their language from now on, and protect the line if need be.
+
+    `confidential` true is for good and means as in OpenCall; false leaves the call as it is. RecorderUnavailable,
+    and nothing is changed, where a recorder of the call was opened before.
+    """
+
+    arguments = [(b"call", amp.Unicode()), (b"confidential", amp.Boolean()), (b"language", amp.Unicode())]
+    response = []
+    errors = _ERRORS
+
+
 class UpdatePhoneLeg(amp.Command):
     """A new offer of the phone in a running call. Ports stay ours; the answer follows the offer's new facts.
 
@@ -220,10 +232,10 @@ class UpdatePhoneLeg(amp.Command):
 class Present(amp.Command):
     """Show a picture and play a prompt to the phone, in place of what the relative sends.
 
-    `prompt` and `picture` are names of the catalogue (gateway/prompts.py), empty for none. `repeat_s` > 0 plays the
-    prompt again after that many seconds of silence, until the next Present or Bridge. In a bridged call a prompt
-    without picture replaces only the relative's sound while it plays. PromptOver follows a prompt that is not
-    repeated.
+    `prompt` and `picture` are names of the catalogue (gateway/prompts.py), empty for none; `one+other` are two
+    prompts in a row. `repeat_s` > 0 plays the prompt again after that many seconds of silence, until the next Present
+    or Bridge. In a bridged call a prompt without picture replaces only the relative's sound while it plays.
+    PromptOver follows a prompt that is not repeated.
     """
 
     arguments = [

@@ -53,6 +53,9 @@ class Actions:
             do.RejectPhone: self._reject_phone,
             do.HangUpPhone: self._hang_up_phone,
             do.Present: self._present,
+            do.SpeakTheirs: self._speak_theirs,
+            do.Protect: self._protect,
+            do.SayShortened: self._say_shortened,
             do.SayFarewell: self._say_farewell,
             do.SendInvitation: self._send_invitation,
             do.CancelInvitation: self._cancel_invitation,
@@ -132,6 +135,16 @@ class Actions:
 
     async def _present(self, entry: Entry, command: do.Present) -> None:
         await self._quietly(entry, self.media.present(entry.call.id, command.what, command.what, command.repeat_s))
+
+    async def _speak_theirs(self, entry: Entry, _command: do.SpeakTheirs) -> None:
+        await self._quietly(entry, self.media.tailor(entry.call.id, confidential=False, language=entry.language))
+
+    async def _protect(self, entry: Entry, _command: do.Protect) -> None:
+        try:
+            await self.media.tailor(entry.call.id, confidential=True, language=entry.language)
+        except wire.WorkerError as error:
+            logger.error("the line could not be protected: %s", error, extra={"call": entry.call.id})
+            self._post(entry, ev.MediaLost(self._now()))
 
     async def _say_farewell(self, entry: Entry, command: do.SayFarewell) -> None:
         entry.farewell_prompt = prompt_catalogue.for_end_reason(command.reason)
@@ -289,6 +302,12 @@ class Actions:
         # Over the relative's picture nothing is shown; in its absence what is shown stays.
         picture = "interrupted" if entry.call.state is State.INTERRUPTED else ""
         await self._quietly(entry, self.media.present(entry.call.id, prompt, picture))
+
+    async def _say_shortened(self, entry: Entry, command: do.SayShortened) -> None:
+        if entry.page is not None:
+            entry.page.shortened(command.by, command.remaining_s)
+        prompt = prompt_catalogue.for_shortened(command.by, command.remaining_s)
+        await self._quietly(entry, self.media.present(entry.call.id, prompt, ""))
 
     async def _tell_page(self, entry: Entry, command: do.TellPage) -> None:
         if entry.page is not None:

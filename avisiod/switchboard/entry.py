@@ -7,11 +7,13 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred
 
+from avisiod.calls.admission import Granted
 from avisiod.calls.call import Call
 from avisiod.calls.events import Event
-from avisiod.calls.ids import Number, SessionId
+from avisiod.calls.identification import Identification
+from avisiod.calls.ids import ContactId, DetaineeId, Number, SessionId
 from avisiod.clock import Timer
-from avisiod.ports import CallRecord, Contact, Kept, Page
+from avisiod.ports import CallRecord, Kept, Page
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -30,7 +32,16 @@ class Entry:
     connected_utc: datetime.datetime | None = None
     ended_utc: datetime.datetime | None = None
     number: Number | None = None
-    contact: Contact | None = None
+    contact: ContactId | None = None
+    detainee: DetaineeId | None = None
+    """Who calls, where the rules ask for it."""
+    granted: Granted | None = None
+    phone_busy: bool = False
+    """As it was when this call came."""
+    identification: Identification | None = None
+    """While a shared phone is asked who calls."""
+    key_source: str = ""
+    """How this phone sends its keys: `rtp` or `info`, by the first one."""
     page: Page | None = None
     offered: SessionId | None = None
     """The page's session whose offer went to the media worker last."""
@@ -58,6 +69,8 @@ class Entry:
     def record(self) -> CallRecord:
         """The call's row for the store."""
         call = self.call
+        # Without a detainee there are no rules, no class and no price: the list decides.
+        granted = self.granted if self.detainee is not None else None
         return CallRecord(
             id=call.id,
             phone=call.phone,
@@ -71,4 +84,9 @@ class Entry:
             connected_s=call.connected_s,
             end_reason=call.reason if self.ended_utc is not None else None,
             charged=call.reason is not None and call.reason.charged and call.connected_s > 0,
+            detainee=self.detainee,
+            cls=None if granted is None else granted.cls.id,
+            tariff=None if granted is None else granted.tariff,
+            hold_cents=0 if granted is None else granted.hold_cents,
+            extra=None if granted is None else granted.extra,
         )

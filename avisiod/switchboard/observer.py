@@ -1,6 +1,6 @@
 """Who watches the switchboard: the metrics, without the switchboard knowing them."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from avisiod.calls.call import Call, State
 
@@ -20,6 +20,12 @@ class Observer(Protocol):
     def code_tried(self, answer: str) -> None:
         """A code was typed; `answer` is a value of calls.invitation.Answer."""
 
+    def pin_tried(self, answer: Literal["right", "wrong", "locked"]) -> None:
+        """Identifier and PIN were typed on a shared phone."""
+
+    def unpriced(self) -> None:
+        """A call is free only because no tariff is set for its class now."""
+
     def forgotten(self, call: Call) -> None:
         """A call is over, closed and sealed."""
 
@@ -34,6 +40,12 @@ class Nobody:
         """Ignore it."""
 
     def code_tried(self, answer: str) -> None:
+        """Ignore it."""
+
+    def pin_tried(self, answer: Literal["right", "wrong", "locked"]) -> None:
+        """Ignore it."""
+
+    def unpriced(self) -> None:
         """Ignore it."""
 
     def forgotten(self, call: Call) -> None:

@@ -12,8 +12,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from avisiod import numbers
-from avisiod.calls import admission
 from avisiod.calls import events as ev
 from avisiod.calls.call import Call, State, Times
 from avisiod.calls.ids import ID_BYTES, CallId, PhoneId, SessionId, id_from
@@ -28,6 +26,7 @@ from avisiod.ports import JournalEntry, Kept, StoreUnavailable
 from avisiod.store.store import Store
 from avisiod.switchboard.actions import Actions
 from avisiod.switchboard.entry import Entry
+from avisiod.switchboard.gatekeeper import Gatekeeper
 from avisiod.switchboard.observer import Nobody, Observer
 from avisiod.switchboard.owed import Owed
 
@@ -64,6 +63,7 @@ class Switchboard:
         self.store = store
         self.invitations = invitations
         self.observer: Observer = observer if observer is not None else Nobody()
+        self.gatekeeper = Gatekeeper(self, config, store)
         self._by_sip: dict[str, Entry] = {}
         self._idle: list[Deferred[None]] = []
         self._tell_pages()
@@ -107,46 +107,19 @@ class Switchboard:
     async def _admit(self, entry: Entry, dialled: str, gone: list[Deferred[None]], *, phone_busy: bool) -> None:
         for ended in gone:
             await ended
-        number = numbers.dialled_number(dialled, self.config.site.region)
-        try:
-            phone = await self.store.phone(entry.call.phone)
-            contact = await self.store.contact_by_number(number) if number is not None else None
-        except StoreUnavailable as error:
-            logger.error("admission is not possible: %s", error, extra={"call": entry.call.id})
-            self.post(entry, ev.StoreFailed(self.clock.now()))
-            return
-        others = [
+        await self.gatekeeper.admit(entry, dialled, phone_busy=phone_busy)
+
+    def others(self, entry: Entry) -> list[Entry]:
+        """The open calls but this one, and but those of its phone whose dialogue is over."""
+        return [
             other
             for other in self._open()
             if other is not entry and (other.call.phone != entry.call.phone or other.sip_call is not None)
         ]
-        verdict = admission.decide(
-            admission.Facts(
-                phone_known=phone is not None,
-                number_valid=number is not None,
-                contact_known=contact is not None,
-                contact_may_be_called=contact is not None
-                and (not contact.phones or entry.call.phone in contact.phones),
-                contact_confidential=contact is not None and contact.confidential,
-                phone_busy=phone_busy,
-                contact_busy=contact is not None
-                and any(o.contact is not None and o.contact.id == contact.id for o in others),
-                open_calls=len(others),
-                capacity=self.config.calls.capacity,
-                disk_free_enough=self.room_on_disk(),
-                media_ready=self.actions is not None and self.actions.media.ready,
-                draining=self.draining,
-                limit_s=self.config.calls.limit_s,
-            )
-        )
-        if phone is not None:
-            entry.language = phone.language
-        now = self.clock.now()
-        if isinstance(verdict, EndReason):
-            self.post(entry, ev.Refused(now, verdict))
-            return
-        entry.number, entry.contact = number, contact
-        self.post(entry, ev.Granted(now, verdict.limit_s, verdict.confidential))
+
+    def circumstances(self) -> tuple[bool, bool, bool]:
+        """Whether the disk has room, media workers run, and the service is being stopped."""
+        return self.room_on_disk(), self.actions is not None and self.actions.media.ready, self.draining
 
     def acknowledged(self, sip_call: str) -> None:
         """The ACK tells nothing that the 200 has not."""
@@ -175,7 +148,10 @@ class Switchboard:
             self.post(entry, ev.PhoneFailed(now))
 
     def digit(self, sip_call: str, digit: str) -> None:
-        """Digits have no meaning yet; they are not even logged."""
+        """A key of the phone, by INFO. Never logged."""
+        entry = self._by_sip.get(sip_call)
+        if entry is not None:
+            self.gatekeeper.pressed(entry, digit, "info")
 
     def picture_asked(self, sip_call: str) -> None:
         """The phone wants a keyframe of the relative."""
@@ -237,7 +213,10 @@ class Switchboard:
             self.post(entry, ev.RecorderBroke(self.clock.now(), reason))
 
     def rtp_digit(self, call: str, digit: str) -> None:
-        """Digits have no meaning yet; they are not even logged."""
+        """A key of the phone, by RFC 4733. Never logged."""
+        entry = self.entries.get(CallId(call))
+        if entry is not None:
+            self.gatekeeper.pressed(entry, digit, "rtp")
 
     def phone_picture_wanted(self, call: str) -> None:
         """The phone is asked for a keyframe by INFO."""
@@ -314,7 +293,7 @@ class Switchboard:
         if after is before and not commands and not kept:
             return
         if after.contact is None and entry.contact is not None:
-            after = dataclasses.replace(after, contact=entry.contact.id)
+            after = dataclasses.replace(after, contact=entry.contact)
         entry.call = after
         self._note_times(entry, before, event)
         record, line = entry.record(), self._journal_line(after, event)

@@ -9,11 +9,12 @@ from twisted.internet.defer import ensureDeferred
 from twisted.python.failure import Failure
 
 from avisiod import ports
+from avisiod.calls.admission import Limit
 from avisiod.calls.ids import SessionId
 from avisiod.calls.reasons import EndReason
 from avisiod.web import messages
 from avisiod.web.charter import Charters
-from avisiod.web.endings import ADVICE
+from avisiod.web.endings import ADVICE, SHORTENED
 from avisiod.web.limits import Bucket
 from avisiod.web.texts import Languages, Texts
 
@@ -241,6 +242,11 @@ class Conversation:
     def warning(self, remaining_s: float) -> None:
         """See ports.Page."""
         self._say(messages.Warning(remaining_s=remaining_s))
+
+    def shortened(self, by: Limit, remaining_s: float) -> None:
+        """See ports.Page. The page is not told of money, quotas or authorisations of the person in detention."""
+        why: Literal["hours", "rules"] = "hours" if by is Limit.HOURS else "rules"
+        self._say(messages.Shortened(by=why, remaining_s=remaining_s, text=self._texts.gettext(SHORTENED[why])))
 
     def ended(self, reason: EndReason, connected_s: float) -> None:
         """See ports.Page."""

@@ -168,6 +168,12 @@ REJECTIONS: dict[str, Words] = {
     ),
 }
 
+SHORTENED: dict[str, str] = {
+    "hours": _("This call is shorter than usual, because the calling hours end."),
+    "rules": _("This call is shorter than usual, by the rules of the establishment."),
+}
+"""What the page says when a call begins that is shorter than usual; how long it may last follows."""
+
 ADVICE: dict[What, str] = {
     "malformed": _("Please load this page again. If it happens again, try another browser."),
     "out_of_order": _("Please load this page again."),

@@ -149,6 +149,15 @@ class Warning(Message, frozen=True, kw_only=True):  # noqa: A001 - the message's
     remaining_s: float
 
 
+class Shortened(Message, frozen=True, kw_only=True):
+    """The call begins and is shorter than usual. `text` is for the person, in the language of `hello`."""
+
+    by: Literal["hours", "rules"]
+    """`rules`: which of them is between the person in detention and the establishment."""
+    remaining_s: float
+    text: str
+
+
 class Ended(Message, frozen=True, kw_only=True):
     """The call is over: reason and cause of calls.reasons. The portal closes with 4000."""
 
@@ -178,7 +187,7 @@ class Error(Message, frozen=True, kw_only=True):
 
 
 FromPage = Hello | Join | Resume | Offer | Candidate | HangUp
-ToPage = Welcome | Joined | Rejected | Answer | State | Warning | Ended | Replaced | Error
+ToPage = Welcome | Joined | Rejected | Answer | State | Warning | Shortened | Ended | Replaced | Error
 ALL: tuple[type[Message], ...] = (*get_args(FromPage), *get_args(ToPage))
 
 

@@ -9,8 +9,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from avisiod.calls import commands as do
 from avisiod.calls import events as ev
+from avisiod.calls.admission import Limit
 from avisiod.calls.call import Call, State, Times
-from avisiod.calls.ids import CallId, PhoneId, SessionId
+from avisiod.calls.ids import CallId, DetaineeId, PhoneId, SessionId
 from avisiod.calls.reasons import EndReason
 from avisiod.calls.table import SPOKEN_REFUSALS, TABLE, UnexpectedEvent, advance, due
 
@@ -41,6 +42,9 @@ TO_WAITING = (
     ev.SmsAccepted(3),
 )
 TO_CONNECTED = (*TO_WAITING, ev.CodeAccepted(10, S1), ev.RecorderOpened(11), ev.LegFlowing(12, "outside", S1))
+
+
+IDENTIFY = (ev.PhoneAnswered(1), ev.PinWanted(5), ev.Identified(9, DetaineeId("d1")))
 
 
 def connected() -> Call:
@@ -175,6 +179,90 @@ def test_nobody_comes_back_to_a_call_that_nobody_joined() -> None:
         advance(call, ev.CameBack(20, S1))
 
 
+def test_a_shared_phone_is_asked_who_calls_before_admission_decides() -> None:
+    call, commands = play(dialled(), ev.IdentityWanted(0), *IDENTIFY)
+    assert (call.state, call.detainee) == (State.IDENTIFYING, "d1")
+    asked = [c.what for c in commands if isinstance(c, do.Present)]
+    assert asked == ["identifier", "pin"]
+    assert commands[-1] == do.SpeakTheirs()
+    call, commands = play(call, ev.Granted(10, LIMIT, confidential=True), ev.SmsAccepted(12))
+    assert call.state is State.WAITING
+    assert [type(c) for c in commands] == [do.Protect, do.Present, do.SendInvitation]
+
+
+def test_nobody_is_granted_a_call_on_a_shared_phone_before_they_are_identified() -> None:
+    call, _ = play(dialled(), ev.IdentityWanted(0), *IDENTIFY[:2])
+    with pytest.raises(UnexpectedEvent, match="nobody has said who calls"):
+        advance(call, ev.Granted(10, LIMIT, confidential=False))
+    for early in (ev.PinWanted(1), ev.Identified(1, DetaineeId("d1"))):
+        with pytest.raises(UnexpectedEvent):
+            advance(play(dialled(), ev.IdentityWanted(0))[0], early)
+
+
+def test_who_types_nothing_is_told_so_and_let_go() -> None:
+    call, commands = play(dialled(), ev.IdentityWanted(0), ev.PhoneAnswered(1), ev.FarewellOver(130))
+    assert (call.reason, call.ended_at) == (EndReason.NOT_IDENTIFIED, 120.0)
+    assert do.SayFarewell(EndReason.NOT_IDENTIFIED) in commands
+
+
+def test_who_is_refused_on_a_shared_phone_hears_why_at_once() -> None:
+    call, commands = play(dialled(), ev.IdentityWanted(0), *IDENTIFY, ev.Refused(10, EndReason.OUTSIDE_HOURS))
+    assert call.state is State.REFUSED
+    assert commands[-1] == do.SayFarewell(EndReason.OUTSIDE_HOURS)
+    call, commands = play(call, ev.FarewellOver(14))
+    assert commands == [do.HangUpPhone(EndReason.OUTSIDE_HOURS), do.CloseMedia(EndReason.OUTSIDE_HOURS)]
+
+
+def test_an_identified_caller_whom_nobody_decides_on_is_let_go() -> None:
+    call, _ = play(dialled(), ev.IdentityWanted(0), *IDENTIFY, ev.FarewellOver(20))
+    assert (call.reason, call.ended_at) == (EndReason.STORE_FAILED, 19.0)
+
+
+def until(instant: float, by: Limit = Limit.HOURS) -> ev.Granted:
+    return ev.Granted(0, LIMIT, confidential=False, not_after=instant, not_after_by=by)
+
+
+def test_hours_that_end_shorten_a_call_however_late_the_relative_joins() -> None:
+    call, commands = play(dialled(), until(500), *TO_CONNECTED[1:])
+    assert call.deadline == 500
+    assert (call.shortened_by, call.limit_s) == (Limit.HOURS, 488)
+    assert commands[-1] == do.SayShortened(Limit.HOURS, 488)
+    call, commands = play(call, ev.FarewellOver(510))
+    assert (call.reason, call.ended_at) == (EndReason.LIMIT_REACHED, 500)
+    assert [c.remaining_s for c in commands if isinstance(c, do.Warn)] == [120, 30]
+
+
+def test_hours_that_end_after_the_limit_change_nothing() -> None:
+    call, commands = play(dialled(), until(12 + LIMIT), *TO_CONNECTED[1:])
+    assert (call.deadline, call.shortened_by) == (12 + LIMIT, None)
+    assert not any(isinstance(c, do.SayShortened) for c in commands)
+
+
+@pytest.mark.parametrize(
+    ("by", "reason"),
+    [(Limit.HOURS, EndReason.HOURS_OVER), (Limit.AUTHORISATION, EndReason.AUTHORISATION_ENDED)],
+)
+@pytest.mark.parametrize("length", [2, 4, 6])
+def test_a_call_that_has_not_begun_when_its_hours_end_is_over(by: Limit, reason: EndReason, length: int) -> None:
+    call, _ = play(dialled(), until(11.5, by), *TO_CONNECTED[1 : length - 1], ev.FarewellOver(20))
+    assert (call.reason, call.ended_at) == (reason, 11.5)
+
+
+def test_media_that_flows_only_when_the_hours_are_over_is_not_bridged() -> None:
+    call, _ = play(dialled(), until(11.5), *TO_CONNECTED[1:-1])
+    call, commands = advance(dataclasses.replace(call, state=State.JOINING), ev.LegFlowing(12, "outside", S1))
+    assert call.reason is EndReason.HOURS_OVER
+    assert not any(isinstance(c, do.Bridge) for c in commands)
+
+
+def test_a_shorter_call_says_so_once_at_its_start() -> None:
+    granted = ev.Granted(0, 420, confidential=False, shortened_by=Limit.BALANCE)
+    call, commands = play(dialled(), granted, *TO_CONNECTED[1:])
+    assert [c for c in commands if isinstance(c, do.SayShortened)] == [do.SayShortened(Limit.BALANCE, 420)]
+    _, commands = play(call, ev.CameBack(50, S2), ev.LegFlowing(51, "outside", S2))
+    assert not any(isinstance(c, do.SayShortened) for c in commands)
+
+
 @pytest.mark.parametrize("reason", sorted(SPOKEN_REFUSALS, key=lambda r: r.value))
 def test_the_detainee_hears_why_a_call_is_refused(reason: EndReason) -> None:
     call, commands = play(dialled(), ev.Refused(0, reason), ev.PhoneAnswered(1))
@@ -239,8 +327,18 @@ def test_everything_that_may_be_under_way_is_listed_for_an_ended_call() -> None:
     assert kinds - {event for state, event in TABLE if state is State.ENDED} == first
 
 
+ME = DetaineeId("d1")
+
 EVENTS = st.one_of(
-    st.builds(ev.Granted, at=st.just(0.0), limit_s=st.floats(20, 2000), confidential=st.booleans()),
+    st.builds(
+        ev.Granted,
+        at=st.just(0.0),
+        limit_s=st.floats(20, 2000),
+        confidential=st.booleans(),
+        shortened_by=st.sampled_from([None, *Limit]),
+        not_after=st.none() | st.floats(1, 3000),
+        not_after_by=st.sampled_from([Limit.HOURS, Limit.AUTHORISATION]),
+    ),
     st.builds(ev.Refused, at=st.just(0.0), reason=st.sampled_from(EndReason)),
     st.builds(ev.PhoneUnanswerable, at=st.just(0.0), reason=st.sampled_from(EndReason)),
     st.builds(ev.RecorderBroke, at=st.just(0.0), reason=st.sampled_from(EndReason)),
@@ -263,8 +361,14 @@ EVENTS = st.one_of(
             ev.ServiceStopping,
             ev.StoreFailed,
             ev.FarewellOver,
+            ev.IdentityWanted,
+            ev.PinWanted,
+            ev.IdentifyTimedOut,
+            ev.HoursOver,
         )
     ],
+    st.builds(ev.IdentifierWanted, at=st.just(0.0), wrong=st.booleans()),
+    st.builds(ev.Identified, at=st.just(0.0), detainee=st.just(ME)),
     *[
         st.builds(kind, at=st.just(0.0), session=st.sampled_from([S1, S2]))
         for kind in (ev.CodeAccepted, ev.CameBack, ev.RelativeHungUp)
@@ -292,6 +396,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.opened = 0
         self.hung_up = 0
         self.phone_gone = False
+        self.asked = False
+        self.protected = False
 
     def take(self, event: ev.Event) -> None:
         before = self.call
@@ -310,7 +416,12 @@ class AnyOrder(RuleBasedStateMachine):
             self.phone_gone = True
         if isinstance(event, ev.RecorderOpened) and self.call.recording:
             self.recorder_open = True
+        self.asked = self.asked or self.call.state is State.IDENTIFYING
         for command in commands:
+            self.protected = self.protected or isinstance(command, do.Protect)
+            if isinstance(command, do.SayShortened):
+                assert before.deadline is None
+                assert 0 < command.remaining_s <= self.call.limit_s
             if isinstance(command, do.Bridge):
                 assert self.recorder_open or self.call.confidential
                 assert event.at < command.deadline
@@ -328,10 +439,17 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(after=st.sampled_from([0.0, 0.5, 5.0, 29.0, 61.0, 299.0, 2001.0]), event=EVENTS)
     def anything(self, after: float, event: ev.Event) -> None:
         self.now += after
+        if isinstance(event, ev.Granted) and event.not_after is not None:
+            event = dataclasses.replace(event, not_after=self.now + event.not_after)
         self.take(dataclasses.replace(event, at=self.now))
 
     @rule(event=st.sampled_from([*TO_CONNECTED, ev.LegSilent(0, "outside", S1), ev.CameBack(0, S1)]))
     def on_the_way(self, event: ev.Event) -> None:
+        self.now += 0.1
+        self.take(dataclasses.replace(event, at=self.now))
+
+    @rule(event=st.sampled_from([ev.IdentityWanted(0), *IDENTIFY, *TO_CONNECTED[:1], *TO_CONNECTED[2:]]))
+    def on_the_way_from_a_shared_phone(self, event: ev.Event) -> None:
         self.now += 0.1
         self.take(dataclasses.replace(event, at=self.now))
 
@@ -370,6 +488,20 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def connected_time_never_exceeds_the_limit(self) -> None:
         assert 0.0 <= self.call.connected_s <= self.call.limit_s
+
+    @invariant()
+    def it_is_over_when_its_hours_are(self) -> None:
+        if self.call.not_after is not None and self.call.deadline is not None:
+            assert self.call.deadline <= self.call.not_after
+
+    @invariant()
+    def nothing_is_granted_on_a_shared_phone_before_somebody_is_identified(self) -> None:
+        if self.asked and self.call.state not in (State.IDENTIFYING, State.REFUSED, State.ENDED):
+            assert self.call.detainee == ME
+            assert self.call.answered
+            assert self.protected or not self.call.confidential
+        if not self.asked:
+            assert self.call.detainee is None
 
     @invariant()
     def at_most_one_recorder(self) -> None:

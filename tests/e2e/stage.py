@@ -142,7 +142,7 @@ class Stage:
         state = self.folder / "state"
         portal = free_port()
         settings: dict[str, dict[str, Any]] = {
-            "site": {"name": "Centre pénitentiaire de la démonstration"},
+            "site": {"name": "Centre pénitentiaire de la démonstration", "admission": "listed"},
             "sip": {
                 "port": free_range()[0],
                 "workers": 2,

@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
@@ -15,7 +15,7 @@ from avisiod.calls.ids import ContactId, Number, PhoneId, SessionId
 from avisiod.calls.invitation import Invitations
 from avisiod.calls.reasons import EndReason
 from avisiod.calls.throttle import Throttle
-from avisiod.config import Calls, Config, Portal, Recordings
+from avisiod.config import Calls, Config, Portal, Recordings, Site
 from avisiod.devices import code_sms
 from avisiod.gateway import wire
 from avisiod.ports import Acceptance, Contact, Joined, Phone, Rejected, Sms, SmsFailed
@@ -113,6 +113,9 @@ class Page:
     def warning(self, remaining_s: float) -> None:
         self.told.append(("warning", remaining_s))
 
+    def shortened(self, by: str, remaining_s: float) -> None:
+        self.told.append(("shortened", str(by), remaining_s))
+
     def ended(self, reason: EndReason, connected_s: float) -> None:
         self.told.append(("ended", reason, connected_s))
 
@@ -179,9 +182,10 @@ class Scene:
         return [line.event for line in await self.store.journal(entry.call.id)]
 
 
-async def make_scene(folder: Path) -> Scene:
+async def make_scene(folder: Path, admission: Literal["listed", "full"] = "listed") -> Scene:
     """A scene with two phones and three contacts; the caller closes the store."""
     config = Config(
+        site=Site(admission=admission),
         calls=Calls(limit_s=LIMIT_S, capacity=2),
         portal=Portal(public_url="https://visio.example.org"),
         recordings=Recordings(folder=str(folder / "recordings")),

@@ -102,6 +102,7 @@ const heard = {
     if (message.state === "waiting") tryAgain();
   },
   warning: (message) => call?.warning(message),
+  shortened: (message) => call?.shortened(message),
   ended({ reason, connected_s: connected, charged }) {
     const facts = [];
     if (connected > 0) facts.push(_("You were connected for {time}.", { time: duration(connected) }));

@@ -24,6 +24,7 @@ export class Call extends EventTarget {
   #stuck = null;
   #reviving = false;
   #deadline = null;
+  #noticed = null;
   #ticker = null;
   #wakeLock = null;
   #stopQuality = () => {};
@@ -107,11 +108,20 @@ export class Call extends EventTarget {
 
   warning({ remaining_s: remaining }) {
     sounds.play("warning");
-    const text = _("The call ends in {time}.", { time: duration(remaining) });
+    this.#notice(_("The call ends in {time}.", { time: duration(remaining) }), 12000);
+  }
+
+  /** It begins, and is shorter than usual: `text` says why. */
+  shortened({ remaining_s: remaining, text }) {
+    this.#notice(`${text} ${_("The call ends in {time}.", { time: duration(remaining) })}`, 20000);
+  }
+
+  #notice(text, milliseconds) {
     const box = element("call-warning");
     box.textContent = text;
     box.hidden = false;
-    setTimeout(() => { box.hidden = true; }, 12000);
+    clearTimeout(this.#noticed);
+    this.#noticed = setTimeout(() => { box.hidden = true; }, milliseconds);
   }
 
   /** The connection to the portal went; it is being made again. */
