@@ -230,6 +230,7 @@ def history_of(connection: Connection, detainee: DetaineeId, since: datetime.dat
             calls.c.connected_s,
             calls.c.contact,
             calls.c.cls,
+            calls.c.extra,
         )
         .where(
             (calls.c.detainee == detainee)
@@ -246,6 +247,7 @@ def history_of(connection: Connection, detainee: DetaineeId, since: datetime.dat
             connected_s=row.connected_s,
             contact=ContactId(row.contact or ""),
             cls=ClassId(row.cls or "ordinary"),
+            extra=row.extra is not None,
         )
         for row in connection.execute(query)
     )

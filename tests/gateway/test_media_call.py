@@ -475,6 +475,41 @@ async def test_a_confidential_call_is_never_recorded(scene):
         await scene.call.open_recorder("/nowhere/x.mkv", b"{}")
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_line_that_becomes_confidential_is_bridged_and_never_recorded_again(monkeypatch):
+    async def scenario():
+        scene = await Scene(monkeypatch, confidential=False).open()
+        await scene.call.tailor(confidential=False, language="en")
+        await scene.call.tailor(confidential=True, language="en")
+        await scene.call.tailor(confidential=False, language="en")
+        assert scene.call._language == "en"
+        with pytest.raises(wire.RecorderUnavailable, match="confidential"):
+            await scene.call.open_recorder("/nowhere/x.mkv", b"{}")
+        await scene.join()
+        await scene.flowing()
+        scene.call.bridge(time.monotonic() + 60)
+        await scene.close()
+
+    await run(scenario())
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_call_that_is_recorded_cannot_become_confidential(monkeypatch, tmp_path):
+    async def scenario():
+        scene = await Scene(monkeypatch, confidential=False).open()
+        facts = RecordingFacts(
+            call="c1", phone="p", contact="k", started_at="2026-01-01T00:00:00+00:00",
+            started_monotonic=time.monotonic(),
+        )  # fmt: skip
+        await scene.call.open_recorder(str(tmp_path / "call.mkv"), msgspec.json.encode(facts))
+        with pytest.raises(wire.RecorderUnavailable, match="recorded already"):
+            await scene.call.tailor(confidential=True, language="fr")
+        assert scene.call._language == "fr"
+        await scene.close()
+
+    await run(scenario())
+
+
 @scene
 async def test_the_last_counters_are_told_at_the_end(scene):
     await scene.join()

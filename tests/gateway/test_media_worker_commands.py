@@ -36,6 +36,8 @@ async def test_what_cannot_be_done_is_refused_by_name_and_the_worker_serves_on()
     await worker.call(wire.OpenCall, call="c1", offer=phone.offer(), **opening)
     assert "open already" in await refused(wire.WorkerError, wire.OpenCall, call="c1", offer=phone.offer(), **opening)
     await refused(wire.WorkerError, wire.Bridge, call="c1", deadline=1.0)
+    await worker.call(wire.Tailor, call="c1", confidential=False, language="en")
+    await refused(wire.NoSuchCall, wire.Tailor, call="unknown", confidential=True, language="en")
     servers = {"session": "s", "ice_servers": b"no json", "offer": "x"}
     await refused(wire.WorkerError, wire.OpenBrowserLeg, call="c1", **servers)
     await refused(wire.OfferUnacceptable, wire.OpenBrowserLeg, call="c1", **servers | {"ice_servers": b"[]"})

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from avisiod.calls.admission import Limit
 from avisiod.calls.reasons import Cause, EndReason
 from avisiod.config import Calls
 from avisiod.gateway import pictures, prompt_catalogue
@@ -104,6 +105,29 @@ def test_default_warnings_are_said_with_their_time_and_odd_ones_in_general() -> 
 @given(st.floats(0, 10_000))
 def test_every_warning_time_has_a_prompt(left: float) -> None:
     assert prompt_catalogue.for_warning(left) in prompt_catalogue.language("en").spoken()
+
+
+@given(st.sampled_from(Limit), st.floats(0, 10_000))
+def test_a_shortened_call_is_told_in_prompts_that_exist(by: Limit, left: float) -> None:
+    said = prompt_catalogue.language("en").spoken()
+    assert set(prompt_catalogue.for_shortened(by, left).split("+")) <= set(said)
+
+
+def test_a_shortened_call_is_told_why_and_for_how_many_whole_minutes() -> None:
+    names = prompt_catalogue.for_shortened(Limit.HOURS, 439.9).split("+")
+    said = prompt_catalogue.language("en").spoken()
+    assert [said[name] for name in names] == [
+        "Your call will be shorter, because your calling hours end.",
+        "You have 7 minutes left.",
+    ]
+
+
+def test_two_prompts_in_a_row_are_one_after_the_other(tmp_path: Path) -> None:
+    wav(tmp_path / "fr" / "waiting.wav", 1.0)
+    wav(tmp_path / "fr" / "joining.wav", 0.5)
+    prompts = Prompts(folder=tmp_path)
+    both = prompts.audio("waiting+joining", "fr", PCMA)
+    assert both == prompts.audio("waiting", "fr", PCMA) + prompts.audio("joining", "fr", PCMA)
 
 
 def test_a_language_without_texts_is_french() -> None:

@@ -51,12 +51,15 @@ class Workers:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
+        self.confidential: list[bool] = []
+        """What media was told of each line, in order."""
         self.failing: dict[str, Exception] = {}
         self.ready = True
 
     def __getattr__(self, name: str) -> Callable[..., Deferred[Any]]:
         def ask(*arguments: Any, **named: Any) -> Deferred[Any]:
             self.asked.append((name, *arguments))
+            self.confidential += [named["confidential"]] if "confidential" in named else []
             answer: Deferred[Any] = Deferred()
             if name in self.failing:
                 answer.errback(self.failing[name])

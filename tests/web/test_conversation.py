@@ -6,6 +6,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, succeed
 
 from avisiod import ports
+from avisiod.calls.admission import Limit
 from avisiod.calls.reasons import EndReason
 from avisiod.web import messages
 from tests.web.client import ACCEPTED, CHARTER, connect, joined
@@ -116,6 +117,17 @@ async def test_each_end_is_told_with_its_cause_and_closes_the_page(served: Serve
     assert ended["connected_s"] == 12.5
     assert (await page.closed)[0] == messages.CLOSE_ENDED
     assert ("gone", "session-1") not in served.desk.asked
+
+
+@pytest.mark.parametrize("by", Limit)
+@pytest_twisted.ensureDeferred
+async def test_a_shorter_call_is_told_and_of_the_other_person_s_affairs_nothing(served: Served, by: Limit) -> None:
+    page = await joined(served.portal.port)
+    served.desk.page.shortened(by, 420.0)
+    told = await page.hears("shortened")
+    assert (told["by"], told["remaining_s"]) == ("hours" if by is Limit.HOURS else "rules", 420.0)
+    assert "plus court" in told["text"]
+    assert not {"compte", "solde", "quota", "autorisation"} & set(told["text"].split())
 
 
 @pytest_twisted.ensureDeferred

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.threads import blockingCallFromThread
 
 from avisiod import ports
+from avisiod.calls.admission import Limit
 from avisiod.calls.reasons import EndReason
 from avisiod.gateway.sdp import writer
 from avisiod.web.charter import OURS
@@ -75,8 +76,11 @@ async def test_a_relative_joins_sees_is_warned_and_hears_why_it_ended(served: Se
         page.wait_for_selector("#curtain", state="hidden")
         assert page.inner_text("#recording") == "Enregistré"
         assert page.inner_text("#remaining") in ("2:05", "2:04")
-        tell(served.desk.page.warning, 120.0)
+        tell(served.desk.page.shortened, Limit.HOURS, 125.0)
         page.wait_for_selector("#call-warning:not([hidden])")
+        assert "plus court que d’habitude" in page.inner_text("#call-warning")
+        tell(served.desk.page.warning, 120.0)
+        page.wait_for_function("() => !document.getElementById('call-warning').innerText.includes('plus court')")
         assert "2 minutes" in page.inner_text("#call-warning")
         tell(served.desk.page.ended, EndReason.LIMIT_REACHED, 1200.0)
         page.wait_for_selector("#step-end:not([hidden])")
