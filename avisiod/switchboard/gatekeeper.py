@@ -225,9 +225,9 @@ class Gatekeeper:
 
     def _is_right(self, pin_hash: str, pin: str) -> bool:
         """Whether the PIN is the hash's; in a thread. An identifier that nobody has takes as long as one that is."""
+        if not self._nobody:
+            self._nobody = self._hasher.hash("nobody")
         if not pin_hash:
-            if not self._nobody:
-                self._nobody = self._hasher.hash("nobody")
             pin_hash, pin = self._nobody, "*"
         try:
             return self._hasher.verify(pin_hash, pin)
