@@ -143,6 +143,8 @@ def test_both_hours_count_on_the_autumn_night() -> None:
     assert half.until_utc == utc("2026-10-25T00:30")
     again = paris((SUNDAY, 120, HALF_PAST), "2026-10-25T00:30")
     assert again.next_utc == utc("2026-10-25T01:00")
+    second = paris((SUNDAY, 120, HALF_PAST), "2026-10-25T01:00")
+    assert second.until_utc == utc("2026-10-25T01:30")
 
 
 def test_seconds_of_the_last_minute_are_inside() -> None:
