@@ -88,6 +88,8 @@ class Callee:
     cls: ClassId = ORDINARY.id
     confidential: bool = False
     """Marked so by itself, whatever its class says: protection always wins."""
+    language: str = ""
+    """Of the SMS; empty: that of who calls."""
     phones: frozenset[PhoneId] = frozenset()
     """Phones that may call; empty: every phone."""
 

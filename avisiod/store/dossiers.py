@@ -113,12 +113,19 @@ def detainee_of(connection: Connection, detainee: DetaineeId) -> Detainee | None
 def callee_of(connection: Connection, number: Number) -> Callee | None:
     """The listed contact with this number."""
     row = connection.execute(
-        select(contacts.c.id, contacts.c.cls).where((contacts.c.number == number) & contacts.c.listed)
+        select(contacts.c.id, contacts.c.cls, contacts.c.language).where(
+            (contacts.c.number == number) & contacts.c.listed
+        )
     ).one_or_none()
     if row is None:
         return None
     allowed = connection.scalars(select(contact_phones.c.phone).where(contact_phones.c.contact == row.id))
-    return Callee(id=ContactId(row.id), cls=ClassId(row.cls), phones=frozenset(PhoneId(phone) for phone in allowed))
+    return Callee(
+        id=ContactId(row.id),
+        cls=ClassId(row.cls),
+        language=row.language,
+        phones=frozenset(PhoneId(phone) for phone in allowed),
+    )
 
 
 def classes_of(connection: Connection) -> dict[ClassId, ContactClass]:

@@ -178,7 +178,7 @@ class Actions:
             if entry.call.state is State.ENDED:
                 return  # it ended meanwhile; its code is void
             text = self._texts.render(
-                entry.language,
+                entry.sms_language or entry.language,
                 code=invitation.code,
                 portal_url=f"{portal.public_url.rstrip('/')}/{invitation.link}",
                 name=portal.name,

@@ -28,6 +28,9 @@ class Entry:
     secure: bool
     """It came over TLS."""
     language: str
+    """Of the prompts."""
+    sms_language: str = ""
+    """Of the contact; empty: `language`."""
     dialled_utc: datetime.datetime
     connected_utc: datetime.datetime | None = None
     ended_utc: datetime.datetime | None = None

@@ -126,7 +126,7 @@ class Gatekeeper:
     def _grant(self, entry: Entry, dossier: Dossier, granted: admission.Granted, utc: datetime.datetime) -> None:
         now = self._now()
         if dossier.callee is not None:
-            entry.contact = dossier.callee.id
+            entry.contact, entry.sms_language = dossier.callee.id, dossier.callee.language
         entry.granted = granted
         if granted.unpriced and self._config.site.admission == "full":
             self._tell_unpriced(granted.cls.id)

@@ -122,6 +122,15 @@ async def test_a_call_is_held_when_granted_and_charged_for_its_connected_time(sc
     assert not [told for told in page.told if told[0] == "shortened"]
 
 
+@pytest.mark.parametrize(("language", "words"), [("", "Votre code"), ("en", "Your code")])
+@pytest_twisted.ensureDeferred
+async def test_the_sms_speaks_the_language_of_the_contact(scene: Scene, language: str, words: str) -> None:
+    await change(scene, lambda c: c.execute(update(schema.contacts).values(language=language)))
+    await scene.wait_for_code()
+    assert words.split()[1] in scene.route.sent[-1].text
+    assert ("Your" in scene.route.sent[-1].text) is (language == "en")
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_failure_of_ours_is_not_charged(scene: Scene) -> None:
     entry, _, _ = await scene.connect()
