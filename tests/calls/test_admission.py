@@ -355,7 +355,13 @@ weaker("closed")(lambda d: {"exceptions": (*d.exceptions, closure(scope=MINE, ho
 weaker("no extra call")(lambda d: {"exceptions": tuple(e for e in d.exceptions if e.kind != "extra")})
 weaker("stricter")(
     lambda d: {
-        "allowances": (*(a for a in d.allowances if a.scope != MINE), Allowance(scope=MINE, calls_day=0)),
+        "allowances": (
+            *(a for a in d.allowances if a.scope != MINE),
+            *(
+                dataclasses.replace(a, calls_day=0)
+                for a in [a for a in d.allowances if a.scope == MINE] or [Allowance(scope=MINE)]
+            ),
+        ),
     }
 )
 WEAKENED += [
@@ -405,7 +411,7 @@ def any_facts(draw: st.DrawFn) -> Facts:
 
 
 @given(any_facts(), st.sampled_from(WEAKENED))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_right_lost_never_grants_and_never_lengthens(
     before: Facts, weakened: tuple[str, Callable[[Facts], Facts]]
 ) -> None:
@@ -417,7 +423,7 @@ def test_a_right_lost_never_grants_and_never_lengthens(
 
 
 @given(any_facts())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_what_is_granted_can_be_paid_and_lies_within_what_is_open(before: Facts) -> None:
     verdict = decide(before)
     if isinstance(verdict, Refused):
