@@ -11,11 +11,16 @@ import sys
 import threading
 from pathlib import Path
 
+from avisiod.calls.ids import DetaineeId
+from avisiod.calls.ledger import account_of
+from avisiod.calls.tariff import Tariff
 from demo.checks import checks
 from demo.contact_sheet import contact_sheet
+from demo.money import Money, charged, euros, money_lines
 from demo.recording_report import Report, report
 from demo.summary import check_line, headline, moment_line, summary
 from tests.e2e.one_call import Call, play
+from tests.e2e.people import TODAY, Person, accounts, enter
 from tests.e2e.stage import Stage
 from tests.e2e.story import Moment, Story
 from tests.peers import assets
@@ -28,6 +33,9 @@ WARNINGS_S = (15.0, 5.0)
 TALK_S = 1800
 """A phone that a person talks to does not run out of words before the call's limit."""
 REDIAL_S = 5.0
+DETAINEE = Person(DetaineeId("d-0001"), "cell1", cents=1000)
+TARIFF = Tariff(id="evening", unit="minute", price=1500, valid_from=TODAY)
+"""15 cents a begun minute."""
 
 
 def main() -> int:
@@ -37,24 +45,33 @@ def main() -> int:
     shutil.rmtree(FOLDER, ignore_errors=True)
     story = Story(_tell)
     limit, warnings = (1200.0, (120.0, 30.0)) if keep else (LIMIT_S, WARNINGS_S)
-    stage = Stage(FOLDER, settings={"calls": {"limit_s": limit, "warnings_s": list(warnings)}}, story=story)
+    settings = {"site": {"admission": "full"}, "calls": {"limit_s": limit, "warnings_s": list(warnings)}}
+    stage = Stage(FOLDER, settings=settings, story=story)
     print(headline("A call from the cell to the browser"))
     if keep:
         return _stay(stage)
     try:
         with stage:
+            _enter(stage)
             call = play(stage, LIMIT_S)
+            account = accounts(stage).get(account_of(DETAINEE.id))
     except NotSeen as error:
         print(headline("It stopped here"), error, f"\n  logs: {stage.folder}", sep="\n")
         return 1
-    return _sum_up(stage, call)
+    return _sum_up(stage, call, account)
+
+
+def _enter(stage: Stage) -> None:
+    """Who may call whom, when, and at what price."""
+    enter(stage, [DETAINEE], TARIFF)
+    stage.story.add("staff", f"enters a detainee with {euros(DETAINEE.cents)}, an authorisation, hours, a tariff")
 
 
 def _tell(moment: Moment, began: float) -> None:
     print(moment_line(moment, began), flush=True)
 
 
-def _sum_up(stage: Stage, call: Call) -> int:
+def _sum_up(stage: Stage, call: Call, account: int | None) -> int:
     recording: Report | None = None
     sheet: Path | None = None
     if call.recording:
@@ -63,8 +80,10 @@ def _sum_up(stage: Stage, call: Call) -> int:
             sheet = contact_sheet(recording, stage.folder / "contact-sheet.png")
         except RuntimeError as error:
             call.troubles.append(str(error))
-    found = checks(call, LIMIT_S, WARNINGS_S, recording)
+    money = Money(TARIFF, DETAINEE.cents, account)
+    found = [*checks(call, LIMIT_S, WARNINGS_S, recording), charged(call, money)]
     print(*summary(stage.story.moments(), stage.story.began, call, recording, sheet), sep="\n")
+    print(headline("Money"), *money_lines(call, money), sep="\n")
     print(headline("Seen to happen"), *map(check_line, found), sep="\n")
     if call.troubles:
         print(headline("Troubles"), *(f"  {trouble}" for trouble in call.troubles), sep="\n")
@@ -78,6 +97,7 @@ def _stay(stage: Stage) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
     with stage:
+        _enter(stage)
         phone = stage.phone(sound=assets.talk(seconds=TALK_S))
         while not over.is_set():
             try:

@@ -1,12 +1,15 @@
 """The demo passes only if every step was seen: take one away, and exactly its check fails."""
 
 import dataclasses
+import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from avisiod.calls.tariff import Tariff
 from demo.checks import checks
+from demo.money import Money, charged, money_lines
 from demo.recording_report import Report, Track
 from tests.e2e.one_call import Call
 from tests.peers.baresip import Video
@@ -54,6 +57,28 @@ def recorded(tracks: int = 4, length_s: float = 30.0, frames: int = 700, loudnes
 
 def failing(call: Call, recording: Report | None) -> list[str]:
     return [check.name for check in checks(call, LIMIT_S, WARNINGS_S, recording) if not check.seen]
+
+
+TARIFF = Tariff(id="t", unit="minute", price=1500, valid_from=datetime.date(2026, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("charge", "after", "seen"),
+    [(15, 985, True), (15, 970, False), (30, 970, False), (0, 1000, False), (None, None, False)],
+)
+def test_the_charge_is_that_of_the_connected_time_and_the_account_s(
+    charge: int | None, after: int | None, seen: bool
+) -> None:
+    call = dataclasses.replace(WHOLE, charge_cents=charge)
+    assert charged(call, Money(TARIFF, 1000, after)).seen is seen
+
+
+def test_what_was_charged_is_told() -> None:
+    call = dataclasses.replace(WHOLE, charge_cents=15)
+    assert money_lines(call, Money(TARIFF, 1000, 985)) == [
+        "  tariff: 15 cents a begun minute",
+        "  charged: 0.15 €; account 10.00 € → 9.85 €, 30.1 s connected",
+    ]
 
 
 def test_a_whole_call_passes() -> None:

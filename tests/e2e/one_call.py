@@ -55,6 +55,8 @@ class Call:
     manifest: Path | None = None
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
     journal: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    charge_cents: int | None = None
+    """What the detainee paid."""
     troubles: list[str] = dataclasses.field(default_factory=list)
 
     @property
@@ -175,6 +177,8 @@ def _aftermath(stage: Stage, call: Call) -> None:
         call.metrics = stage.metrics()
     with _noted(call):
         call.journal = stage.journal()
+    with _noted(call):
+        call.charge_cents = stage.calls()[-1]["charge_cents"]
 
 
 class _noted:  # noqa: N801 - reads like a function
