@@ -1,10 +1,12 @@
-"""What several rooms' tests stand on."""
+"""What several rooms' tests stand on: databases of each kind, empty when a test begins."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
 
+from avisiod.store.database import Database, open_database
 from tests.peers.postgres import Postgres
 
 # A machine that others use as well makes no example fail for being slow.
@@ -17,3 +19,19 @@ def postgres() -> Iterator[Postgres]:
     server = Postgres()
     yield server
     server.stop()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """An SQLite file, and a database of a real PostgreSQL: what `Store` takes."""
+    if request.param == "sqlite":
+        return tmp_path / "state" / "avisiod.db"
+    return str(request.getfixturevalue("postgres").new_database())
+
+
+@pytest.fixture
+def database(where: Path | str) -> Iterator[Database]:
+    """Open, without threads."""
+    database = open_database(where)
+    yield database
+    database.close()

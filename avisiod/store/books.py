@@ -117,10 +117,10 @@ def statement(
     since: datetime.datetime | None = None,
     until: datetime.datetime | None = None,
 ) -> Iterator[Posting]:
-    """Every posting, oldest first: those of a detainee's own accounts, or all."""
+    """Every posting, in the order in which they were booked: those of a detainee's own accounts, or all."""
     head, legs = ledger_transactions, ledger_postings
     joined = head.join(legs, and_(legs.c.transaction_key == head.c.key))
-    query = select(head, legs.c.account, legs.c.cents).select_from(joined).order_by(head.c.at_utc, legs.c.id)
+    query = select(head, legs.c.account, legs.c.cents).select_from(joined).order_by(legs.c.id)
     if detainee is not None:
         own = (ledger.account_of(detainee), ledger.held_of(detainee))
         query = query.where(legs.c.account.in_(own))

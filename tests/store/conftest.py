@@ -1,4 +1,4 @@
-"""A store on an empty database, open while a test runs: an SQLite file, and a database of a real PostgreSQL."""
+"""A store on an empty database, open while a test runs."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,29 +6,12 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 
-from avisiod.store.database import Database, open_database
 from avisiod.store.store import Store
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "avisiod.db"
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
-def where(request: pytest.FixtureRequest, path: Path) -> Path | str:
-    """An empty database of each kind: what `Store` takes."""
-    if request.param == "sqlite":
-        return path
-    return str(request.getfixturevalue("postgres").new_database())
-
-
-@pytest.fixture
-def database(where: Path | str) -> Iterator[Database]:
-    """Open, without threads."""
-    database = open_database(where)
-    yield database
-    database.close()
 
 
 def opened(where: Path | str) -> Store:

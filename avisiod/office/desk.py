@@ -1,0 +1,133 @@
+"""Where operations are done: on a database, for somebody, with a reason. The daemon and avisioctl both make one."""
+
+import datetime
+import sqlite3
+import zoneinfo
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import Connection
+from sqlalchemy.exc import StatementError
+
+from avisiod.office.kinds import Kind, kinds
+from avisiod.office.plan import Problem, Progress, Refused, Who, quietly
+from avisiod.store import trail
+from avisiod.store.database import Database
+
+T = TypeVar("T")
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """What operations need of the settings."""
+
+    region: str = "FR"
+    time_zone: str = "Europe/Paris"
+    realm: str = "avisio"
+    limit_s: float = 1200.0
+    shortest_s: float = 60.0
+    audit_days: int = 1096
+
+
+class Desk:
+    """One request of one person. Blocks: never used in the reactor's thread.
+
+    `why` is written into the trail with whatever is done.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        site: Site,
+        who: Who,
+        progress: Progress = quietly,
+        cut: Callable[[str], bool] | None = None,
+    ) -> None:
+        self.database = database
+        self.site = site
+        self.who = who
+        self.progress = progress
+        self.cut = cut
+        """Ends a call that is under way, False where it is not; None where the daemon is down."""
+        self.kinds: Mapping[str, Kind] = kinds(site.region)
+        self.zone = zoneinfo.ZoneInfo(site.time_zone)
+
+    @property
+    def today(self) -> datetime.date:
+        """The site's calendar."""
+        return self.who.at_utc.astimezone(self.zone).date()
+
+    def kind(self, plural: str) -> Kind:
+        """By its plural; Refused where there is none."""
+        if plural not in self.kinds:
+            raise Refused(Problem(reason=f"no list `{plural}`", remedy=f"known: {', '.join(self.kinds)}"))
+        return self.kinds[plural]
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """In one transaction, whole or not at all. StoreUnavailable or StoreRefused, and nothing was changed."""
+        try:
+            with self.database.writing() as connection:
+                return work(connection)
+        except (StatementError, sqlite3.Error) as error:
+            raise self.database.explained(error) from None
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """One state of the database throughout."""
+        try:
+            with self.database.reading() as connection:
+                return work(connection)
+        except (StatementError, sqlite3.Error) as error:
+            raise self.database.explained(error) from None
+
+    def note(self, connection: Connection, action: str, kind: str, object_: str, **details: Any) -> None:
+        """A line of the trail, for what was done in this transaction."""
+        trail.append(connection, self._line(action, kind, object_, details))
+
+    def consult(self, kind: str, object_: str, work: Callable[[Connection], T], **details: Any) -> T:
+        """Read, once the trail says that it was read."""
+        self.write(lambda connection: self.note(connection, "consult", kind, object_, **details))
+        return self.read(work)
+
+    def _line(self, action: str, kind: str, object_: str, details: Mapping[str, Any]) -> trail.Line:
+        return trail.Line(
+            at_utc=self.who.at_utc,
+            actor=self.who.actor,
+            action=action,
+            kind=kind,
+            object=object_,
+            why=self.who.why,
+            details={name: value for name, value in details.items() if value not in (None, "")},
+        )
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an operation is asked; unknown fields are refused."""
+
+
+_PLAIN = msgspec.json.Decoder()
+Operation = Callable[[Desk, Any], Any]
+OPERATIONS: dict[str, tuple[type[Request], Operation]] = {}
+"""Every operation by its name, with what it is asked."""
+
+
+def operation(name: str) -> Callable[[Operation], Operation]:
+    """List a function `(desk, request) -> result` under a name; its request's type is that of its annotation."""
+
+    def listed(function: Operation) -> Operation:
+        request = function.__annotations__["request"]
+        OPERATIONS[name] = (request, function)
+        return function
+
+    return listed
+
+
+def perform(desk: Desk, name: str, arguments: Mapping[str, Any]) -> Any:
+    """Do one thing; the result, of types that JSON has. Refused, StoreUnavailable: nothing was changed."""
+    if name not in OPERATIONS:
+        raise Refused(Problem(reason=f"no operation `{name}`", remedy="use an avisioctl of the daemon's version"))
+    kind, function = OPERATIONS[name]
+    try:
+        request = msgspec.convert(dict(arguments), kind)
+    except msgspec.ValidationError as error:
+        raise Refused(Problem(reason=str(error), remedy="correct the request")) from None
+    return _PLAIN.decode(msgspec.json.encode(function(desk, request)))

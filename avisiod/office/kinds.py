@@ -1,0 +1,378 @@
+"""What staff keep lists of: for each kind its table, its fields, and which rows a change must agree with."""
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, false, or_
+
+from avisiod.calls.people import Scope
+from avisiod.office import checks, values
+from avisiod.office.values import Value
+from avisiod.store.schema import contacts, phones
+from avisiod.store.schema_rules import (
+    allowances,
+    authorisations,
+    authorities,
+    contact_classes,
+    detainees,
+    regimes,
+    schedule_exceptions,
+    tariffs,
+    windows,
+)
+
+Row = dict[str, Any]
+"""A row by the names of its fields, with values as they are kept."""
+REQUIRED = object()
+NUMBERS = (
+    "call_s",
+    "calls_day",
+    "calls_week",
+    "calls_month",
+    "minutes_day",
+    "minutes_week",
+    "minutes_month",
+    "rolling_days",
+    "rolling_calls",
+    "pause_s",
+    "contacts_max",
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a kind."""
+
+    name: str
+    value: Value
+    help: str
+    default: Any = REQUIRED
+    """A value, or a function of the row; None: the field may stay empty."""
+    columns: tuple[str, ...] = ()
+    """Where it is kept, if not in the column of its name."""
+    refers: str = ""
+    """The kind whose id it is."""
+    personal: bool = False
+    """Named in the trail, but never with its value."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of list."""
+
+    name: str
+    """In the singular, as the trail has it."""
+    plural: str
+    """As avisioctl and the names of CSV files have it."""
+    help: str
+    table: Table
+    fields: tuple[Field, ...]
+    keys: tuple[str, ...] = ("id",)
+    make_key: Callable[[Row], str] | None = None
+    """Makes the id of what was entered without one, always the same of the same."""
+    unlists: bool = False
+    """A row that is removed stays, unlisted: calls and ledger refer to it."""
+    check: Callable[[checks.Sight], None] = checks.nothing
+    siblings: Callable[[Sequence[Row]], ColumnElement[bool]] = lambda _rows: false()
+    """The other rows that these must agree with."""
+    from_file: tuple[str, ...] = ()
+    """Fields that the inventory file decides, where the row is of that file."""
+    deletable: bool = True
+
+    def field(self, name: str) -> Field | None:
+        """By name."""
+        return next((field for field in self.fields if field.name == name), None)
+
+    def key_of(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+        """What tells it from the others."""
+        return tuple(row[name] for name in self.keys)
+
+    def shown_key(self, row: Mapping[str, Any]) -> str:
+        """The key as people write it."""
+        fields = [self.field(name) for name in self.keys]
+        return "/".join(field.value.write(row[field.name]) for field in fields if field is not None)
+
+
+def _scope_key(row: Row, *parts: str) -> str:
+    scope: Scope = row["scope"]
+    words = [scope.kind, *([scope.id] if scope.id else []), *parts]
+    return "-".join(words)[:64]
+
+
+def _day_part(row: Row) -> list[str]:
+    day: datetime.date | None = row.get("valid_from")
+    return [day.strftime("%Y%m%d")] if day else []
+
+
+def _window_key(row: Row) -> str:
+    begins = values.clock(row["begins"]).replace(":", "")
+    return _scope_key(row, values.WEEKDAY.write(row["weekday"]), begins, *_day_part(row))
+
+
+def _exception_key(row: Row) -> str:
+    return _scope_key(row, row["kind"], row["from_local"].strftime("%Y%m%dT%H%M"))
+
+
+def _tariff_key(row: Row) -> str:
+    hours = "" if row["begins"] == 0 else values.clock(row["begins"]).replace(":", "")
+    days = "" if row["weekdays"] == "0123456" else row["weekdays"]
+    return "-".join(filter(None, [row["class"] or "all", *_day_part(row), days, hours]))[:64]
+
+
+def _same_scope(table: Table) -> Callable[[Sequence[Row]], ColumnElement[bool]]:
+    def siblings(rows: Sequence[Row]) -> ColumnElement[bool]:
+        scopes = {row["scope"] for row in rows}
+        return or_(
+            false(), *((table.c.scope_kind == scope.kind) & (table.c.scope_id == scope.id) for scope in scopes)
+        )
+
+    return siblings
+
+
+def _same(table: Table, *columns: str) -> Callable[[Sequence[Row]], ColumnElement[bool]]:
+    def siblings(rows: Sequence[Row]) -> ColumnElement[bool]:
+        wanted = {name: {row[name] for row in rows if row.get(name) is not None} for name in columns}
+        return or_(false(), *(table.c[name].in_(list(found)) for name, found in wanted.items() if found))
+
+    return siblings
+
+
+def _class(help_: str, default: str | None) -> Field:
+    return Field("class", values.ID, help_, default, columns=("cls",), refers="classes")
+
+
+def kinds(region: str) -> dict[str, Kind]:
+    """Every kind, by its plural; `region`: whose way of dialling is understood (ISO 3166)."""
+    scope = Field("scope", values.SCOPE, "whom it is for", columns=("scope_kind", "scope_id"))
+    listed = (
+        Kind(
+            name="regime",
+            plural="regimes",
+            help="ways of detention that have rules of their own",
+            table=regimes,
+            fields=(Field("id", values.ID, "its name in rules"), Field("name", values.TEXT, "as people read it", "")),
+        ),
+        Kind(
+            name="class",
+            plural="classes",
+            help="what the law says of a kind of contact",
+            table=contact_classes,
+            fields=(
+                Field("id", values.ID, "its name in rules"),
+                Field("name", values.TEXT, "as people read it", ""),
+                Field("confidential", values.TRUTH, "never recorded, never watched"),
+                Field(
+                    "exempt",
+                    values.words("schedule", "quota", "pause", "price", "authorisation"),
+                    "what does not hold for calls to such a contact",
+                    "",
+                ),
+            ),
+        ),
+        Kind(
+            name="authority",
+            plural="authorities",
+            help="who must grant an authorisation",
+            table=authorities,
+            keys=("status",),
+            fields=(
+                Field("status", values.choice("remand", "convicted"), "the detainee's status"),
+                Field("authority", values.choice("magistrate", "head"), "who grants"),
+            ),
+            deletable=False,
+        ),
+        _people(),
+        _phones(),
+        _contacts(region),
+        _authorisations(),
+        Kind(
+            name="window",
+            plural="windows",
+            help="hours of each week in which calls may be made",
+            table=windows,
+            make_key=_window_key,
+            check=checks.windows,
+            siblings=_same_scope(windows),
+            fields=(
+                Field("id", values.ID, "made of the rest where none is given", None),
+                scope,
+                Field("weekday", values.WEEKDAY, "mon to sun"),
+                Field("begins", values.MINUTE, "first minute"),
+                Field("ends", values.MINUTE, "end, itself outside; midnight is 24:00"),
+                Field("valid_from", values.DAY, "first day on which it holds", None),
+                Field("valid_to", values.DAY, "last day on which it holds", None),
+            ),
+        ),
+        Kind(
+            name="exception",
+            plural="exceptions",
+            help="closures, openings and granted extra calls",
+            table=schedule_exceptions,
+            make_key=_exception_key,
+            check=checks.exceptions,
+            fields=(
+                Field("id", values.ID, "made of the rest where none is given", None),
+                scope,
+                Field("kind", values.choice("closed", "open", "extra"), "what it is"),
+                Field("from_local", values.LOCAL, "begin, in the site's time"),
+                Field("to_local", values.LOCAL, "end, itself outside"),
+                Field("why", values.TEXT, "the reason, without names", ""),
+            ),
+        ),
+        Kind(
+            name="allowance",
+            plural="allowances",
+            help="how long, how often, with what pause",
+            table=allowances,
+            keys=("scope",),
+            check=checks.allowances,
+            fields=(
+                scope,
+                *(
+                    Field(name, values.whole(), help_, None)
+                    for name, help_ in zip(NUMBERS, _NUMBERS_HELP, strict=True)
+                ),
+            ),
+        ),
+        Kind(
+            name="tariff",
+            plural="tariffs",
+            help="prices, by class and time",
+            table=tariffs,
+            make_key=_tariff_key,
+            check=checks.tariffs,
+            siblings=lambda rows: or_(false(), *([tariffs.c.id == tariffs.c.id] if rows else [])),
+            fields=(
+                Field("id", values.ID, "made of the rest where none is given", None),
+                _class("class of contacts; empty: all that have none of their own", None),
+                Field(
+                    "unit",
+                    values.choice("call", "minute", "second", "free"),
+                    "what is counted; a begun minute is whole",
+                ),
+                Field("price", values.PRICE, "for each unit, as 0.15", 0),
+                Field("valid_from", values.DAY, "first day"),
+                Field("valid_to", values.DAY, "last day", None),
+                Field("weekdays", values.WEEKDAYS, "such as mon-fri", "0123456"),
+                Field("begins", values.MINUTE, "first minute", 0),
+                Field("ends", values.MINUTE, "end, itself outside", 1440),
+            ),
+        ),
+    )
+    return {kind.plural: kind for kind in listed}
+
+
+_NUMBERS_HELP = (
+    "longest call, seconds",
+    "calls a day",
+    "calls a week",
+    "calls a month",
+    "minutes a day",
+    "minutes a week",
+    "minutes a month",
+    "length of the rolling period, days",
+    "calls in a rolling period",
+    "pause between calls, seconds",
+    "authorised contacts at once",
+)
+
+
+def _people() -> Kind:
+    def digits(row: Row) -> str | None:
+        found = "".join(filter(str.isdecimal, row["register_number"]))
+        return found[:16] if found.isascii() and found else None
+
+    return Kind(
+        name="detainee",
+        plural="people",
+        help="who is detained",
+        table=detainees,
+        unlists=True,
+        check=checks.people,
+        siblings=_same(detainees, "identifier", "register_number"),
+        fields=(
+            Field("id", values.ID, "a pseudonym, never the register number"),
+            Field("register_number", values.TEXT, "of the establishment", personal=True),
+            Field("name", values.TEXT, "first and last name", personal=True),
+            Field("language", values.LANGUAGE, "of prompts", "fr"),
+            Field("regime", values.ID, "one of the regimes", "ordinary", refers="regimes"),
+            Field("building", values.TEXT, "as windows name it", ""),
+            Field("cell", values.TEXT, "where", ""),
+            Field("status", values.choice("remand", "convicted"), "decides who grants authorisations"),
+            Field("suspended", values.TRUTH, "may call nobody who needs an authorisation", default=False),
+            Field(
+                "identifier",
+                values.DIGITS,
+                "typed on shared phones; else the register number's digits",
+                digits,
+                personal=True,
+            ),
+        ),
+    )
+
+
+def _phones() -> Kind:
+    return Kind(
+        name="phone",
+        plural="phones",
+        help="the phones of the cells",
+        table=phones,
+        unlists=True,
+        check=checks.phones,
+        siblings=_same(phones, "occupant"),
+        from_file=("cell", "language", "ha1"),
+        fields=(
+            Field("id", values.ID, "its SIP user"),
+            Field("cell", values.TEXT, "where", ""),
+            Field("building", values.TEXT, "where", ""),
+            Field("floor", values.TEXT, "where", ""),
+            Field("language", values.LANGUAGE, "of prompts, until it is known who calls", "fr"),
+            Field("shared", values.TRUTH, "it asks who is calling", default=False),
+            Field("occupant", values.ID, "whom it stands for, where it is not shared", None, refers="people"),
+        ),
+    )
+
+
+def _contacts(region: str) -> Kind:
+    return Kind(
+        name="contact",
+        plural="contacts",
+        help="outside persons",
+        table=contacts,
+        unlists=True,
+        check=checks.contacts,
+        siblings=_same(contacts, "number"),
+        from_file=("number",),
+        fields=(
+            Field("id", values.ID, "a pseudonym"),
+            Field("number", values.telephone(region), "the telephone's", personal=True),
+            Field("name", values.TEXT, "first and last name", "", personal=True),
+            Field("relation", values.TEXT, "to the detainee", "", personal=True),
+            Field("language", values.LANGUAGE, "of the SMS; empty: the phone's", ""),
+            _class("one of the classes", "ordinary"),
+        ),
+    )
+
+
+def _authorisations() -> Kind:
+    return Kind(
+        name="authorisation",
+        plural="authorisations",
+        help="whom a detainee may call",
+        table=authorisations,
+        keys=("detainee", "contact"),
+        check=checks.authorisations,
+        siblings=_same(authorisations, "detainee"),
+        deletable=False,
+        fields=(
+            Field("detainee", values.ID, "who calls", refers="people"),
+            Field("contact", values.ID, "who is called", refers="contacts"),
+            Field("state", values.choice("requested", "granted", "refused", "suspended", "withdrawn"), "as decided"),
+            Field("authority", values.choice("magistrate", "head"), "who decided"),
+            Field("decided_on", values.DAY, "when"),
+            Field("ends_on", values.DAY, "last day on which it holds", None),
+            _class("replaces the contact's class, for this detainee only", None),
+        ),
+    )
