@@ -50,6 +50,7 @@ class Database:
             raise StoreUnavailable(text) from None
         inspect(path)
         self._engine: Engine = _engine(path)
+        self._reader = self._engine
         self._writer: Engine = self._engine.execution_options(avisiod_write=True)
         try:
             with self._writer.begin() as connection:
@@ -68,7 +69,7 @@ class Database:
 
     def reading(self) -> Any:
         """Context manager: a connection that sees one state of the database throughout."""
-        return self._engine.begin()
+        return self._reader.begin()
 
     def close(self) -> None:
         """Close every connection; SQLite then folds the write-ahead log into the file."""
@@ -92,7 +93,7 @@ def is_url(where: str | Path) -> bool:
 def _engine(path: Path) -> Engine:
     # hide_parameters: an error's text must not quote numbers or HA1 values
     engine = create_engine(
-        URL.create("sqlite", database=str(path)), hide_parameters=True, pool_size=2, max_overflow=0
+        URL.create("sqlite", database=str(path)), hide_parameters=True, pool_size=4, max_overflow=0
     )
 
     @event.listens_for(engine, "connect")

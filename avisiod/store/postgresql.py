@@ -32,7 +32,8 @@ class PostgresDatabase(Database):
         except ArgumentError:
             raise StoreUnavailable("store.url is not an address of a database: write postgresql:///name") from None
         self.name = parsed.render_as_string(hide_password=True).replace("+psycopg", "")
-        self._engine, self._writer = _engines(create_engine(parsed, **_ENGINE))
+        self._engine = create_engine(parsed, **_ENGINE)
+        self._reader, self._writer = _engines(self._engine)
         try:
             with self._writer.begin() as connection:
                 self._inspect(connection)
@@ -78,7 +79,7 @@ class PostgresDatabase(Database):
 
 _ENGINE: dict[str, Any] = {
     "hide_parameters": True,  # an error's text must not quote numbers or HA1 values
-    "pool_size": 2,
+    "pool_size": 4,
     "max_overflow": 0,
     "pool_pre_ping": True,  # a server that was restarted is found again without a lost call
     "connect_args": {"connect_timeout": 5, "application_name": "avisiod"},

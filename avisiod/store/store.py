@@ -19,7 +19,6 @@ from twisted.python.threadpool import ThreadPool
 
 from avisiod.calls.dossier import Dossier
 from avisiod.calls.ids import CallId, ContactId, DetaineeId, Number, PhoneId
-from avisiod.calls.ledger import Transaction
 from avisiod.calls.reasons import EndReason
 from avisiod.log import FirstThenDebug
 from avisiod.ports import (
@@ -38,7 +37,6 @@ from avisiod.ports import (
 )
 from avisiod.store import (
     acceptances,
-    books,
     calls,
     contacts,
     dossiers,
@@ -46,6 +44,7 @@ from avisiod.store import (
     invitations,
     phones,
     pins,
+    progress,
     recordings,
 )
 from avisiod.store.database import Database, open_database
@@ -119,14 +118,7 @@ class Store:
 
         StoreRefused where an InvitationSpent among `with_it` was spent before: then nothing of all this is saved.
         """
-
-        def save(connection: Connection) -> None:
-            calls.save(connection, record, entry.at_utc)
-            events.append(connection, entry, record.state)
-            for thing in with_it:
-                _keep(connection, thing, entry.at_utc, record.id, record.detainee)
-
-        return self._write(save)
+        return self._write(lambda connection: progress.save(connection, record, entry, *with_it))
 
     def add_event(self, entry: JournalEntry) -> Deferred[None]:
         """Append to a call's journal without a change of its state."""
@@ -134,7 +126,7 @@ class Store:
 
     def save_invitation(self, record: InvitationRecord) -> Deferred[None]:
         """Keep an invitation, or what changed of it. StoreRefused once it is spent."""
-        return self._write(lambda connection: _keep(connection, record, record.issued_utc, record.call))
+        return self._write(lambda connection: progress.keep(connection, record, record.issued_utc, record.call))
 
     def spend_invitation(self, call: CallId, at_utc: datetime.datetime) -> Deferred[bool]:
         """Use the call's code up. False where it was used before or never issued."""
@@ -151,16 +143,7 @@ class Store:
 
     def end_open_calls(self, reason: EndReason, at_utc: datetime.datetime, at: float) -> Deferred[list[CallId]]:
         """End every call that was left open, with a journal entry each; their ids."""
-
-        def end(connection: Connection) -> list[CallId]:
-            ended = calls.end_open(connection, reason, at_utc)
-            for call in ended:
-                details = {"reason": reason.value}
-                entry = JournalEntry(call=call, at_utc=at_utc, at=at, event="ended_at_start", details=details)
-                events.append(connection, entry, "ended")
-            return ended
-
-        return self._write(end)
+        return self._write(lambda connection: progress.end_open(connection, reason, at_utc, at))
 
     def sync_inventory(self, listed_phones: Sequence[Phone], listed_contacts: Sequence[Contact]) -> Deferred[None]:
         """Make phones and contacts what the inventory says, in one transaction."""
@@ -287,28 +270,11 @@ class Store:
         return failure
 
     @property
+    def database(self) -> Database | None:
+        """The open database, for work that blocks in a thread of its own; None while the store is closed."""
+        return self._database
+
+    @property
     def healthy(self) -> bool:
         """Open, and the last write did not find the database unavailable."""
         return self._database is not None and not self._trouble.failing
-
-
-def _keep(
-    connection: Connection,
-    thing: Kept,
-    at_utc: datetime.datetime,
-    call: CallId,
-    detainee: DetaineeId | None = None,
-) -> None:
-    match thing:
-        case InvitationRecord():
-            if not invitations.save(connection, thing):
-                raise StoreRefused("the code of this call is spent: it cannot be issued anew")
-        case InvitationSpent():
-            if not invitations.spend(connection, thing):
-                raise StoreRefused("the code of this call is spent already, or was never issued")
-        case AcceptanceRecord():
-            acceptances.save(connection, thing)
-        case Recording():
-            recordings.save(connection, thing)
-        case Transaction():
-            books.book(connection, thing, books.Booking(at_utc=at_utc, detainee=detainee, call=call))

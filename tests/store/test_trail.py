@@ -182,6 +182,14 @@ def test_lines_are_found_by_who_what_and_when(database: Database) -> None:
         assert seqs(limit=2) == [5, 4]
 
 
+def test_a_digest_is_kept_as_it_is_though_its_digits_look_like_a_number(database: Database) -> None:
+    digest = "ab0033639980001cdef" + "0" * 45
+    with database.writing() as connection:
+        line = trail.Line(at_utc=START, actor="a", action="b", kind="c", object="d", details={"digest": digest})
+        trail.append(connection, line)
+        assert trail.listed(connection)[0].details["digest"] == digest
+
+
 @pytest.mark.parametrize("secret", ["+33639980001", "06 39 98 00 01"])
 def test_a_number_in_free_text_is_masked(database: Database, secret: str) -> None:
     with database.writing() as connection:
