@@ -27,6 +27,11 @@ class Clock(Protocol):
         """Run `function` once, not before `due` on the monotonic clock."""
 
 
+def wall_utc() -> datetime.datetime:
+    """Wall-clock time in UTC, aware, for programs without a loop; for people and files, never for deadlines."""
+    return datetime.datetime.fromtimestamp(time.time(), datetime.UTC)  # noqa: TID251 - the one place
+
+
 class SystemClock:
     """The machine's clock, on the asyncio loop of the reactor (Twisted's own callLater follows time.time)."""
 
@@ -39,7 +44,7 @@ class SystemClock:
 
     def utc(self) -> datetime.datetime:
         """Wall-clock time in UTC."""
-        return datetime.datetime.fromtimestamp(time.time(), datetime.UTC)  # noqa: TID251 - the one place
+        return wall_utc()
 
     def call_at(self, due: float, function: Callable[[], None]) -> Timer:
         """Run `function` at `due`; asyncio may wake a little early, so the time is checked again."""

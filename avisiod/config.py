@@ -192,6 +192,8 @@ class Store(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The database, on a local disk; not used where `url` names another."""
     url: str = ""
     """A PostgreSQL database for several boxes, such as postgresql:///avisiod?host=/run/postgresql; empty: `path`."""
+    audit_days: Annotated[int, Meta(ge=1)] = 1096
+    """The audit trail's lines are kept so many days; `avisioctl audit purge` deletes what is older."""
     inventory_file: str = "/etc/avisiod/inventory.yaml"
     """Phones and contacts."""
     code_key_file: str = "/var/lib/avisiod/code.key"
@@ -205,6 +207,15 @@ class Metrics(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Address bound for both."""
     port: Port = 9464
     """TCP port."""
+
+
+class Admin(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where avisioctl reaches the daemon."""
+
+    socket_file: str = "/run/avisiod/control.sock"
+    """A Unix socket; its folder must be there."""
+    group: str = ""
+    """Members of this group may use it, and do all that avisioctl can; empty: root and the daemon's user only."""
 
 
 class Log(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -227,6 +238,7 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     modem: Modem = Modem()
     store: Store = Store()
     metrics: Metrics = Metrics()
+    admin: Admin = Admin()
     log: Log = Log()
 
     @property

@@ -269,7 +269,14 @@ def _absolute(config: Config) -> Iterator[Finding]:
             yield Finding((key,), f"`{path}` is relative", "write the whole path, from / on")
 
 
-_MADE_BY_US = ("recordings.folder", "store.path", "store.code_key_file", "modem.device", "modem.pin_mark_file")
+_MADE_BY_US = (
+    "recordings.folder",
+    "store.path",
+    "store.code_key_file",
+    "modem.device",
+    "modem.pin_mark_file",
+    "admin.socket_file",
+)
 """Made at first start, or plugged in later."""
 _SECRET = ("key_file", "pin_file", "secret_file", "code_key_file")
 

@@ -16,6 +16,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThread
 
 from avisiod import compiled, config_check, log
+from avisiod.calls.ids import CallId
 from avisiod.calls.invitation import LINK_LENGTH, Invitations
 from avisiod.calls.reasons import EndReason
 from avisiod.calls.throttle import Throttle
@@ -30,6 +31,8 @@ from avisiod.gateway.media_gateway import MediaGateway
 from avisiod.gateway.registrations import EdgeUnreadable, current_registrations
 from avisiod.gateway.sip_gateway import SipGateway
 from avisiod.log import FirstThenDebug
+from avisiod.office.counter import Counter, CounterClosed
+from avisiod.office.desk import site_of
 from avisiod.ports import Recording, StoreUnavailable
 from avisiod.recordings_disk import RecordingsDisk
 from avisiod.sdnotify import Notifier
@@ -103,6 +106,15 @@ class Daemon:
         self.portal = RelativesPortal(config, self.desk, self.clock)
         recordings = config.recordings
         self.disk = RecordingsDisk(Path(recordings.folder), recordings.keep_free_bytes, self.clock)
+        self.counter = Counter(
+            reactor,
+            self.clock,
+            Path(config.admin.socket_file),
+            config.admin.group,
+            site_of(config),
+            lambda: self.store.database,
+            self._cut,
+        )
         self._watch: Timer | None = None
         self._phones = 0
         self._ready = False
@@ -129,6 +141,11 @@ class Daemon:
             self.modem.start()
         self.portal.start()
         self.telemetry.start()
+        try:
+            self.counter.start()
+        except CounterClosed as error:
+            # families' calls do not wait for it
+            logger.warning("avisioctl cannot reach this daemon: %s", error)
         self._ready = True
         self.notifier.ready()
         self.notifier.feed_while(self.healthy)
@@ -149,6 +166,7 @@ class Daemon:
         await self._within(WORKERS_STOP_WITHIN_S, self.sip.drain(), "draining the SIP workers")
         await self._within(STOP_WITHIN_S, self.board.stop(), "ending the calls")
         await self._within(WORKERS_STOP_WITHIN_S, self.portal.stop(), "stopping the portal")
+        await self._within(WORKERS_STOP_WITHIN_S, self.counter.stop(), "stopping the counter of staff")
         self.modem.stop()
         stopping = [(worker, worker.stop()) for worker in (*self.sip.workers, *self.media.workers)]
         for worker, stopped in stopping:
@@ -215,6 +233,13 @@ class Daemon:
         finally:
             self._seal_again_at = self.clock.now() + SEAL_AGAIN_EVERY_S
 
+    def _cut(self, call: str) -> bool:
+        """Staff ends a call; False where it is not under way."""
+        if CallId(call) not in self.board.entries:
+            return False
+        self.board.end_call(CallId(call))
+        return True
+
     def healthy(self) -> bool:
         """What the watchdog is fed for: what a restart cures. A full disk it does not; /health tells of that."""
         return self.media.ready
@@ -247,6 +272,8 @@ class Daemon:
             registered = None
         else:
             self._edge_trouble.recovered("the edge's registrations are readable again")
+        for why in ("denied", "refused", "failed"):
+            self.telemetry.metrics.world.refused("counter", why, self.counter.served[why])
         workers = (*self.sip.workers, *self.media.workers)
         self.telemetry.looked(
             workers,

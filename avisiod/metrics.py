@@ -23,9 +23,17 @@ STAGES = ("sms", "code", "join")
 PIN_ANSWERS = ("right", "wrong", "locked")
 LEGS = ("phone", "outside")
 WORKER_KINDS = ("sip", "media")
-DOORS = (("portal", "connection"), ("portal", "page"), ("portal", "origin"), ("sip", "not_edge"))
+DOORS = (
+    ("portal", "connection"),
+    ("portal", "page"),
+    ("portal", "origin"),
+    ("sip", "not_edge"),
+    ("counter", "denied"),
+    ("counter", "refused"),
+    ("counter", "failed"),
+)
 """Where something is turned away, and why: no place for a connection or page, a page of another site, an INVITE that
-did not come through the edge."""
+did not come through the edge, a user who may not use avisioctl, a request of staff that was refused or failed."""
 
 
 class Stream(Protocol):

@@ -1,1 +1,1 @@
-"""The technician's command line."""
+"""avisioctl: the command line of staff and technicians."""

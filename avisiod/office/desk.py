@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Connection
 from sqlalchemy.exc import StatementError
 
+from avisiod.config import Config
 from avisiod.office.kinds import Kind, kinds
 from avisiod.office.plan import Problem, Progress, Refused, Who, quietly
 from avisiod.store import trail
@@ -27,6 +28,17 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     limit_s: float = 1200.0
     shortest_s: float = 60.0
     audit_days: int = 1096
+
+
+def site_of(config: Config) -> Site:
+    """The settings that operations need."""
+    return Site(
+        region=config.site.region,
+        time_zone=config.site.time_zone,
+        realm=config.sip.realm,
+        limit_s=config.calls.limit_s,
+        audit_days=config.store.audit_days,
+    )
 
 
 class Desk:

@@ -240,3 +240,21 @@ def _shown(desk: Desk, record: CallRecord) -> dict[str, Any]:
 
 def _local(desk: Desk, moment: datetime.datetime) -> str:
     return moment.astimezone(desk.zone).isoformat(timespec="seconds")
+
+
+class NoteRequest(Request, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file of a backup."""
+
+    file: str
+
+
+@operation("backup.note")
+def note_backup(desk: Desk, request: NoteRequest) -> None:
+    """Write down that a copy of everything is made: it holds all personal data."""
+    desk.write(lambda connection: desk.note(connection, "backup", "database", request.file))
+
+
+@operation("restore.note")
+def note_restore(desk: Desk, request: NoteRequest) -> None:
+    """Write down, in the trail that came back, that it did."""
+    desk.write(lambda connection: desk.note(connection, "restore", "database", request.file))

@@ -163,6 +163,7 @@ class Stage:
                 "code_key_file": str(state / "code.key"),
             },
             "metrics": {"port": free_port()},
+            "admin": {"socket_file": str(state / "control.sock")},
         }
         for section, keys in overrides.items():
             settings.setdefault(section, {}).update(keys)

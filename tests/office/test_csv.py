@@ -156,3 +156,12 @@ def test_a_spreadsheet_runs_nothing_of_an_export(peopled: Office) -> None:
     assert {line["action"] for line in contacts(peopled, text)} == {"same"}
     assert "+33639980001" in text
     assert "'+33" not in text
+
+
+def test_the_example_rules_are_taken_as_they_are(office: Office) -> None:
+    from pathlib import Path
+
+    for plural in ("regimes", "allowances", "windows"):
+        file = Path(__file__).resolve().parents[2] / "etc" / "rules" / f"{plural}.csv"
+        done = office.do("import", kind=plural, text=csvfile.decode(file.read_bytes()))["done"]
+        assert {line["action"] for line in done} == {"add"}
