@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, and_, delete, false, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, false, insert, or_, select, update
 
 from avisiod.calls.people import Scope
 from avisiod.office.checks import Sight
@@ -336,9 +336,9 @@ class Plan:
             connection.execute(
                 insert(self.kind.table), [_columns(self.kind, step.after or {}) | defaults | extra for step in new]
             )
-        for step, done in steps:
-            if step.before is not None:
-                self._rewrite(connection, step, done, extra)
+        old = [(step, done) for step, done in steps if step.before is not None]
+        self._rewrite(connection, [pair for pair in old if pair[0].after is not None], extra)
+        self._take_off(connection, [pair for pair in old if pair[0].after is None])
         trail.append(connection, *(self._line(done, who) for _, done in steps))
         progress("writing", len(steps), len(steps))
         return self.done
@@ -351,28 +351,51 @@ class Plan:
         }
         return fixed.get(self.kind.plural, {})
 
-    def _rewrite(self, connection: Connection, step: _Step, done: Done, extra: dict[str, Any]) -> None:
-        table, before = self.kind.table, step.before or {}
-        unchanged = by_keys(self.kind, [step.key]) & (table.c.version == before["version"])
-        statement: Any
-        if step.after is None and not self.kind.unlists:
-            statement = delete(table).where(unchanged)
-        elif step.after is None:
-            statement = update(table).where(unchanged).values(listed=False, version=table.c.version + 1)
-        else:
-            columns = _columns(self.kind, step.after) | extra
-            statement = (
-                update(table)
-                .where(unchanged)
-                .values(
-                    {table.c[name]: value for name, value in columns.items()} | {table.c.version: table.c.version + 1}
-                )
-            )
-        if connection.execute(statement).rowcount != 1:
-            reason = f"`{done.key}` was changed meanwhile by somebody else"
-            raise Refused(
-                Problem(line=step.edit.line, column="version", reason=reason, remedy="look at it again, then repeat")
-            )
+    def _rewrite(self, connection: Connection, steps: Sequence[tuple[_Step, Done]], extra: dict[str, Any]) -> None:
+        """All in one statement: a long file holds the write lock, for which calls wait, as shortly as can be."""
+        if not steps:
+            return
+        table = self.kind.table
+        rows = [_columns(self.kind, step.after or {}) | extra for step, _ in steps]
+        values: dict[Any, Any] = {table.c[name]: bindparam(f"new_{name}") for name in rows[0]}
+        values[table.c.version] = table.c.version + 1
+        bound = [
+            {f"new_{name}": value for name, value in row.items()} | self._seen(step)
+            for row, (step, _) in zip(rows, steps, strict=True)
+        ]
+        self._whole(connection.execute(update(table).where(self._unchanged()).values(values), bound).rowcount, steps)
+
+    def _take_off(self, connection: Connection, steps: Sequence[tuple[_Step, Done]]) -> None:
+        if not steps:
+            return
+        table = self.kind.table
+        statement: Any = delete(table).where(self._unchanged())
+        if self.kind.unlists:
+            gone = {table.c.listed: False, table.c.version: table.c.version + 1}
+            statement = update(table).where(self._unchanged()).values(gone)
+        self._whole(connection.execute(statement, [self._seen(step) for step, _ in steps]).rowcount, steps)
+
+    def _unchanged(self) -> Any:
+        table = self.kind.table
+        columns = [name for field in self._keys() for name in field.columns or (field.name,)]
+        same = [table.c[name] == bindparam(f"old_{name}") for name in (*columns, "version")]
+        return and_(*same)
+
+    def _keys(self) -> list[Field]:
+        return [field for field in self.kind.fields if field.name in self.kind.keys]
+
+    def _seen(self, step: _Step) -> dict[str, Any]:
+        row = dict(zip(self.kind.keys, step.key, strict=True))
+        columns = _columns(self.kind, row, partly=True) | {"version": (step.before or {})["version"]}
+        return {f"old_{name}": value for name, value in columns.items()}
+
+    def _whole(self, changed: int, steps: Sequence[tuple[_Step, Done]]) -> None:
+        if changed == len(steps):
+            return
+        which = f"`{steps[0][1].key}`" if len(steps) == 1 else "one of these rows"
+        reason = f"{which} was changed meanwhile by somebody else"
+        line = steps[0][0].edit.line if len(steps) == 1 else 0
+        raise Refused(Problem(line=line, column="version", reason=reason, remedy="look at it again, then repeat"))
 
     def _line(self, done: Done, who: Who) -> trail.Line:
         details: dict[str, trail.Detail] = {"version": done.version}

@@ -1,6 +1,6 @@
 """Measure what docs/benchmarks.md states.
 
-join, deadline and recording each write one JSON line a call into build/bench; report makes the page of the latest
+Each figure writes one JSON line a call into build/bench; report makes the page of the latest
 ones; all does everything, each figure in a process of its own. Exit status 1 where a promise is not kept.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.bench import machine, report
 from tests.bench.figures import VERDICTS
 
-CALLS = {"join": 30, "deadline": 5, "recording": 4}
+CALLS = {"join": 30, "deadline": 5, "recording": 4, "admission": 2000, "imports": 1}
 """For each figure; of the deadline for each trouble, of the recording for each kind of relative."""
 
 
@@ -36,13 +36,15 @@ def main() -> int:
 
 def _measure(figure: str, calls: int, out: Path | None) -> int:
     # Peers of other figures are left alone: aiortc, Chromium and PyAV take their time to load.
-    from tests.bench import deadline, join, recording
+    from tests.bench import deadline, join, recording, rules
     from tests.bench.scene import Lines
 
     measures: dict[str, Callable[[Lines, int], None]] = {
         "join": join.measure,
         "deadline": deadline.measure,
         "recording": recording.measure,
+        "admission": rules.admission,
+        "imports": rules.imports,
     }
     lines = Lines(figure, out)
     lines.add("machine", **machine.facts())

@@ -9,6 +9,9 @@ Line = dict[str, Any]
 JOIN_P95_S = 2.0
 DEADLINE_MS = 200.0
 APART_MS = 40.0
+ADMISSION_P99_MS = 20.0
+IMPORT_S = 30.0
+IMPORT_ROWS = 20_000
 
 
 class Verdict(NamedTuple):
@@ -111,8 +114,39 @@ def recording(lines: Sequence[Line]) -> list[Verdict]:
     ]
 
 
+def admission(lines: Sequence[Line]) -> list[Verdict]:
+    """What a decision rests on, read in a large prison."""
+    taken = [line["ms"] for line in measured(lines)]
+    whole = sum(line["whole"] for line in measured(lines))
+    p99 = percentile(taken, 0.99) if taken else math.inf
+    return [
+        _all_measured(lines),
+        Verdict("all of it is found", f"{whole} of {len(taken)}", 0 < len(taken) == whole),
+        Verdict(
+            f"read within {ADMISSION_P99_MS:g} ms at p99", f"{p99:.2f} ms of {len(taken)}", p99 < ADMISSION_P99_MS
+        ),
+    ]
+
+
+def imports(lines: Sequence[Line]) -> list[Verdict]:
+    """A file of all contacts."""
+    runs = measured(lines)
+    slowest = max((line["s"] for line in runs), default=math.inf)
+    rows = min((line["rows"] for line in runs), default=0)
+    return [
+        _all_measured(lines),
+        Verdict(
+            f"{IMPORT_ROWS} contacts imported in under {IMPORT_S:g} s",
+            f"{slowest:.1f} s at most, {len(runs)} files of {rows} lines",
+            rows >= IMPORT_ROWS and slowest < IMPORT_S,
+        ),
+    ]
+
+
 VERDICTS: dict[str, Callable[[Sequence[Line]], list[Verdict]]] = {
     "join": join,
     "deadline": deadline,
     "recording": recording,
+    "admission": admission,
+    "imports": imports,
 }

@@ -35,10 +35,28 @@ def read(path: Path) -> list[Line]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def _admission(lines: Sequence[Line]) -> list[str]:
+    calls = measured(lines)
+    if not calls:
+        return []
+    head = ("ms", "p50", "p95", "p99", "max")
+    kinds = (("until all was read", "ms"), ("of that, work of the processor", "cpu_ms"))
+    rows = [
+        [name, *(f"{percentile([line[key] for line in calls], share):.2f}" for share in (0.5, 0.95, 0.99, 1.0))]
+        for name, key in kinds
+    ]
+    return table(head, rows)
+
+
+def _imports(lines: Sequence[Line]) -> list[str]:
+    rows = [[line["what"], f"{line['rows']}", f"{line['s']:.1f}", f"{line['cpu_s']:.1f}"] for line in measured(lines)]
+    return table(("contacts", "lines", "s", "s of work of the processor"), rows) if rows else []
+
+
 def write() -> list[Line]:
     """Make the page of all runs in build/bench; returns all lines."""
     parts, everything = [(TEXTS / "begin.md").read_text()], []
-    for name, tables in (("join", _join), ("deadline", _deadline), ("recording", _recording)):
+    for name, tables in FIGURES.items():
         lines = read(OUT / f"{name}.jsonl")
         everything += lines
         parts.append((TEXTS / f"{name}.md").read_text())
@@ -176,3 +194,13 @@ def _recording(lines: Sequence[Line]) -> list[str]:
         )
         found += ["", *table(head, runs)]
     return found
+
+
+FIGURES = {
+    "join": _join,
+    "deadline": _deadline,
+    "recording": _recording,
+    "admission": _admission,
+    "imports": _imports,
+}
+"""What makes the tables of each figure, in the page's order."""

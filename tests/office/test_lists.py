@@ -320,3 +320,30 @@ def test_an_unknown_operation_or_request_is_refused(office: Office) -> None:
     assert office.refused(lambda: office.do("people.eat"))[0].startswith("no operation `people.eat`")
     assert "unknown field" in office.refused(lambda: office.do("show", kind="people", key="x", more=1))[0]
     assert office.refused(lambda: office.do("list", kind="cats"))[0].startswith("no list `cats`")
+
+
+def test_what_changes_between_reading_and_writing_is_not_written_over(peopled: Office) -> None:
+    from avisiod.office.plan import Edit, Plan
+
+    desk = peopled.desk()
+    edits = [
+        Edit(action="set", fields={"id": name, "cell": "B 12"}, line=line)
+        for line, name in ((2, "anna"), (3, "bilal"))
+    ]
+    for chosen, words in ((edits[:1], "line 2: version: `anna` was"), (edits, "version: one of these rows was")):
+        plan = desk.read(
+            lambda connection, chosen=chosen: Plan(connection, desk.kinds, desk.kind("people"), chosen, desk.today)
+        )
+        peopled.change("people", id="anna", cell=words[:9])
+        (problem,) = peopled.refused(
+            lambda plan=plan: desk.write(lambda connection: plan.write(connection, desk.who))
+        )
+        assert problem.startswith(f"{words} changed meanwhile by somebody else")
+    plan = desk.read(
+        lambda connection: Plan(
+            connection, desk.kinds, desk.kind("people"), [Edit(action="remove", fields={"id": "bilal"})], desk.today
+        )
+    )
+    peopled.change("people", id="bilal", cell="X")
+    (problem,) = peopled.refused(lambda: desk.write(lambda connection: plan.write(connection, desk.who)))
+    assert "`bilal` was changed meanwhile" in problem
