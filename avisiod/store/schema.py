@@ -110,6 +110,12 @@ Index(
     postgresql_where=calls.c.state != "ended",
 )
 Index("ix_calls_detainee", calls.c.detainee, calls.c.connected_utc)
+Index(
+    "ix_calls_extra",
+    calls.c.extra,
+    sqlite_where=calls.c.extra.is_not(None),
+    postgresql_where=calls.c.extra.is_not(None),
+)
 
 events = Table(
     "events",

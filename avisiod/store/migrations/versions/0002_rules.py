@@ -140,6 +140,8 @@ def _calls_grow() -> None:
     ):
         op.execute(f"ALTER TABLE calls ADD COLUMN {column}")
     op.create_index("ix_calls_detainee", "calls", ["detainee", "connected_utc"])
+    used = sa.text("extra IS NOT NULL")
+    op.create_index("ix_calls_extra", "calls", ["extra"], sqlite_where=used, postgresql_where=used)
 
 
 def _authorisation() -> list[sa.Column[object]]:
