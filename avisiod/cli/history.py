@@ -63,6 +63,23 @@ def _cut(session: Session, call: str) -> None:
     session.say("ended")
 
 
+@click.command("explain", help="Show how a call would be decided on, and every fact that the decision rests on.")
+@click.option("--phone", required=True, metavar="ID")
+@click.option("--number", required=True, help="As it would be dialled.")
+@click.option("--at", default="", metavar="LOCAL-TIME", help="When; by default now.")
+@click.option("--detainee", default="", metavar="ID", help="Who is identified, on a shared phone.")
+@common
+def explain(session: Session, **how: str) -> None:
+    """The decision and its reasons."""
+
+    def shown(found: dict[str, Any]) -> None:
+        session.pairs(found)
+        session.say("")
+        session.table(found["because"])
+
+    session.give(session.do("explain", **how), shown)
+
+
 @click.group("audit", help="The trail of who did what: list, verify, purge.")
 def audit() -> None:
     """The group."""

@@ -30,7 +30,7 @@ def avisioctl(context: click.Context, config: str) -> None:
 
 
 lists.add_to(avisioctl)
-for command in (money.accounts, history.calls, history.audit, copies.back_up, copies.restore):
+for command in (money.accounts, history.calls, history.audit, history.explain, copies.back_up, copies.restore):
     avisioctl.add_command(command)
 
 

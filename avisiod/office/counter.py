@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from avisiod.clock import Clock
-from avisiod.office import accounts, lists, records
+from avisiod.office import accounts, explain, lists, records
 from avisiod.office.desk import Desk, Site, perform
 from avisiod.office.plan import Refused, Who
 from avisiod.ports import StoreUnavailable
@@ -33,7 +33,7 @@ from avisiod.store.database import Database
 
 logger = logging.getLogger(__name__)
 
-ROOMS = (accounts, lists, records)
+ROOMS = (accounts, explain, lists, records)
 """The modules with operations; to import them is to know all of them."""
 LONGEST_LINE = 64 * 1024 * 1024
 """Bytes: a file of a hundred thousand lines, and more."""

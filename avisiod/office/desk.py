@@ -4,7 +4,7 @@ import datetime
 import sqlite3
 import zoneinfo
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from sqlalchemy import Connection
@@ -28,6 +28,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     limit_s: float = 1200.0
     shortest_s: float = 60.0
     audit_days: int = 1096
+    admission: Literal["listed", "full"] = "full"
 
 
 def site_of(config: Config) -> Site:
@@ -38,6 +39,8 @@ def site_of(config: Config) -> Site:
         realm=config.sip.realm,
         limit_s=config.calls.limit_s,
         audit_days=config.store.audit_days,
+        admission=config.site.admission,
+        shortest_s=config.calls.shortest_s,
     )
 
 

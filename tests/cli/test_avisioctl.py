@@ -165,6 +165,14 @@ def test_the_trail_is_verified(peopled: Ctl) -> None:
     assert "not good: line 2 is missing; up to line 1" in peopled.run("audit", "verify", status=1)
 
 
+def test_a_decision_is_explained(peopled: Ctl) -> None:
+    peopled.run("phones", "add", "cell-101", "--occupant", "anna")
+    asked = ("explain", "--phone", "cell-101", "--number", "0639980001", "--at", "2026-11-23T09:30")
+    found = peopled.json(*asked)
+    assert (found["granted"], found["reason"]) == (False, "not_authorised")
+    assert "authorisation" in peopled.run(*asked)
+
+
 def test_calls_are_not_cut_without_a_daemon(peopled: Ctl) -> None:
     assert "no call fits" in peopled.run("calls", "list")
     peopled.run("calls", "cut", "x", "--why", "x", status=1)
