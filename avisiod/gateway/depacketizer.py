@@ -9,7 +9,8 @@ and send FU-A.
 """
 
 import contextlib
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 from avisiod.gateway import h264
 from avisiod.gateway.parameter_sets import parameter_set_id
@@ -66,6 +67,23 @@ class Counters:
         """Of another payload type, or stragglers of a replaced source."""
         self.incomplete = 0
         """Frames kept out since a packet of them is missing."""
+
+
+class Assembler(Protocol):
+    """Makes frames of one codec out of payloads that come in order."""
+
+    epoch: int
+
+    def add(
+        self, lost: int, rtp_time: int, marker: bool, packet: bytes, start: int, end: int, arrival: float, /
+    ) -> None:
+        """Take the next payload, from `start` to `end`, before which `lost` packets are missing."""
+
+    def finish(self) -> None:
+        """Hand on the frame in hand if it is whole."""
+
+    def settle(self, now: float) -> None:
+        """Hand on a frame of which nothing more is to be expected."""
 
 
 class AudioAssembler:
@@ -237,12 +255,22 @@ def _begins_picture(nal: bytes) -> bool:
 class Depacketizer:
     """One direction of one kind of media. Never raises, whatever the packets hold."""
 
-    def __init__(self, payload_type: int, *, video: bool) -> None:
+    def __init__(
+        self,
+        payload_type: int,
+        *,
+        video: bool,
+        assembling: Callable[[list[Frame], Counters], Assembler] | None = None,
+    ) -> None:
+        """Video is H.264 unless `assembling` makes what puts another codec's frames together."""
         self.payload_type = payload_type
         self.counters = Counters()
         self._frames: list[Frame] = []
-        self.assembler: H264Assembler | AudioAssembler
-        self.assembler = H264Assembler(self._frames, self.counters) if video else AudioAssembler(self._frames)
+        self.assembler: Assembler
+        if assembling is not None:
+            self.assembler = assembling(self._frames, self.counters)
+        else:
+            self.assembler = H264Assembler(self._frames, self.counters) if video else AudioAssembler(self._frames)
         self._ssrc: int | None = None
         self._former: tuple[int, float] | None = None
         self._expected = 0

@@ -5,5 +5,5 @@ with, `one(data)` reads one input and raises where a promise is broken. Nothing 
 be instrumented.
 """
 
-NAMES = ("rtp", "rtcp", "h264", "sdp_phone", "sdp_browser", "sip", "datagram", "amp", "websocket", "http")
+NAMES = ("rtp", "rtcp", "h264", "vp8", "sdp_phone", "sdp_browser", "sip", "datagram", "amp", "websocket", "http")
 """Every harness."""
