@@ -150,8 +150,12 @@ class SenderClock:
         self._known[kind] = report.ssrc, seconds, report.rtp
 
     def timestamp_at(self, kind: Kind, ssrc: int, now: float) -> int | None:
-        """What the RTP clock of the sender's stream shows at `now`; None until every kind has been told of."""
-        if self._offset is None or self._known.keys() != self._rates.keys() or self._known[kind][0] != ssrc:
+        """What the RTP clock of the sender's stream shows at `now`; None until every kind has been told of.
+
+        Also None for a kind that the sender has not, such as the picture of a page that has sound only.
+        """
+        known = self._known.get(kind)
+        if self._offset is None or self._known.keys() != self._rates.keys() or known is None or known[0] != ssrc:
             return None
-        _, seconds, timestamp = self._known[kind]
+        _, seconds, timestamp = known
         return (timestamp + round((now - self._offset - seconds) * self._rates[kind])) & _MASK

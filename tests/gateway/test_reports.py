@@ -125,6 +125,13 @@ def test_the_senders_lip_sync_survives_unlike_delays_of_its_reports() -> None:
     assert clock.timestamp_at(Kind.VIDEO, 3, 56.0) is None, "another source"
 
 
+def test_a_sender_without_picture_tells_the_time_of_its_sound_and_of_no_picture():
+    clock = SenderClock({Kind.AUDIO: 8000})
+    clock.heard(Kind.AUDIO, report(1, 1000.0, 0), 50.0)
+    assert clock.timestamp_at(Kind.AUDIO, 1, 51.0) == 8000
+    assert clock.timestamp_at(Kind.VIDEO, 2, 51.0) is None
+
+
 def test_another_sender_is_learnt_anew() -> None:
     clock = SenderClock({Kind.AUDIO: 8000, Kind.VIDEO: 90000})
     clock.heard(Kind.AUDIO, report(1, 1000.0, 0), 50.0)
