@@ -63,6 +63,16 @@ def test_the_edge_cannot_open_recordings_nor_the_key_of_the_codes() -> None:
     assert "/var/lib/avisiod/code.key" in hidden
 
 
+def test_a_worker_may_make_itself_less_urgent() -> None:
+    allowed, denied = set(), set()
+    for filters in re.findall(r"(?m)^SystemCallFilter=(.+)", (FOLDER / "avisiod.service").read_text()):
+        (denied if filters.startswith("~") else allowed).update(filters.removeprefix("~").split())
+        if not filters.startswith("~"):
+            denied -= set(filters.split())
+    assert "@resources" in denied  # which has setpriority in it, that a later line allows again
+    assert "setpriority" in allowed
+
+
 def test_a_modem_that_is_plugged_in_later_is_open_to_the_daemon() -> None:
     # a driver's name counts only if the driver is loaded when the service starts
     allowed = re.findall(r"(?m)^DeviceAllow=(\S+)", (FOLDER / "avisiod.service").read_text())
