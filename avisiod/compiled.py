@@ -37,6 +37,7 @@ MODULES = (
     "avisiod.gateway.rtp",
     "avisiod.gateway.srtp",
     "avisiod.gateway.timeline",
+    "avisiod.gateway.vp8",
 )
 """What runs for every packet, and nothing else."""
 

@@ -99,6 +99,9 @@ class Media(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """First and last UDP port towards browsers, both included; a call takes 1, for moments 2."""
     ice_servers: tuple[IceServer, ...] = ()
     """STUN and TURN servers, in order of preference."""
+    transcoded_calls: Annotated[int, Meta(ge=0, le=64)] = 2
+    """Calls at once whose pictures may be converted, for browsers without H.264; each has a process, and takes up to
+    half a core. A further one has sound only. 0: none."""
     phone_silent_s: Seconds = 30.0
     """A phone without RTP and RTCP for this long is lost, where it has sent RTCP before."""
     phone_muted_s: Seconds = 120.0

@@ -14,6 +14,7 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.defer import CancelledError, Deferred, FirstError
 from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
 
 from avisiod import compiled, config_check, log
 from avisiod.calls.ids import CallId
@@ -30,6 +31,8 @@ from avisiod.gateway.manifest import decode
 from avisiod.gateway.media_gateway import MediaGateway
 from avisiod.gateway.registrations import EdgeUnreadable, current_registrations
 from avisiod.gateway.sip_gateway import SipGateway
+from avisiod.gateway.supervisor import Worker
+from avisiod.gateway.transcode_gateway import TranscodeGateway
 from avisiod.log import FirstThenDebug
 from avisiod.office.counter import Counter, CounterClosed
 from avisiod.office.desk import site_of
@@ -53,6 +56,7 @@ reactor: Any = _reactor
 STOP_WITHIN_S = 25.0
 """Both sides hear the farewell, recordings are sealed; what takes longer is cut."""
 WORKERS_STOP_WITHIN_S = 5.0
+TRANSCODERS_START_WITHIN_S = 10.0
 WATCH_EVERY_S = 5.0
 SEAL_AGAIN_EVERY_S = 30.0
 RECENT_DAYS = 3
@@ -93,7 +97,8 @@ class Daemon:
         invitations = Invitations(code_key(Path(config.store.code_key_file)), Throttle())
         self.board = Switchboard(config, self.clock, self.store, invitations, self.telemetry)
         self.sip = SipGateway(reactor, self.clock, config)
-        self.media = MediaGateway(reactor, self.clock, config)
+        self.transcoders = TranscodeGateway(reactor, self.clock, config)
+        self.media = MediaGateway(reactor, self.clock, config, self.transcoders)
         self.sip.listener = self.media.listener = self.board
         self.modem = Modem(config.modem, self.clock, reactor, changed=self.telemetry.modem_changed)
         self.outbox = Outbox([self.modem] if config.modem.device else [], self.clock)
@@ -102,6 +107,7 @@ class Daemon:
         self.board.room_on_disk = lambda: self.disk.room
         self.board.on_media_lost = lambda: run_coroutine(self._keep_what_is_left())
         self.board.on_stats = self.telemetry.stats
+        self.transcoders.on_stats = self.telemetry.transcoder_stats
         self.desk = FrontDesk(self.board, [(server, ice_secret(server)) for server in config.media.ice_servers])
         self.portal = RelativesPortal(config, self.desk, self.clock)
         recordings = config.recordings
@@ -130,6 +136,8 @@ class Daemon:
         await self._recover()
         # Before the first phone can dial: what is not known counts as no room.
         await self.disk.look()
+        # Nothing fails without these: until one runs, or if none ever does, pages without H.264 have sound only.
+        transcoders = self.transcoders.start().addErrback(_no_transcoders)
         try:
             await self.media.start()
             await self.sip.start()
@@ -137,6 +145,7 @@ class Daemon:
             raise CannotStart(str(error.subFailure.value)) from None
         except wire.WorkerError as error:
             raise CannotStart(str(error)) from None
+        await self._within(TRANSCODERS_START_WITHIN_S, transcoders, "starting the transcoders")
         if config.modem.device:
             self.modem.start()
         self.portal.start()
@@ -168,7 +177,7 @@ class Daemon:
         await self._within(WORKERS_STOP_WITHIN_S, self.portal.stop(), "stopping the portal")
         await self._within(WORKERS_STOP_WITHIN_S, self.counter.stop(), "stopping the counter of staff")
         self.modem.stop()
-        stopping = [(worker, worker.stop()) for worker in (*self.sip.workers, *self.media.workers)]
+        stopping = [(worker, worker.stop()) for worker in self._workers]
         for worker, stopped in stopping:
             if not await self._within(WORKERS_STOP_WITHIN_S, stopped, f"stopping {worker.name}"):
                 worker.kill("it did not end by itself")
@@ -240,6 +249,10 @@ class Daemon:
         self.board.end_call(CallId(call))
         return True
 
+    @property
+    def _workers(self) -> tuple[Worker, ...]:
+        return (*self.sip.workers, *self.media.workers, *self.transcoders.workers)
+
     def healthy(self) -> bool:
         """What the watchdog is fed for: what a restart cures. A full disk it does not; /health tells of that."""
         return self.media.ready
@@ -256,7 +269,7 @@ class Daemon:
 
     async def _look_around(self) -> None:
         self.disk.look()  # not waited for: it may take for ever
-        for pool in (self.sip, self.media):
+        for pool in (self.sip, self.media, self.transcoders):
             pool.mind_memory(self.config.media.worker_memory_mib * 2**20)
         if not self.store.healthy:
             await self.store.probe()
@@ -274,9 +287,10 @@ class Daemon:
             self._edge_trouble.recovered("the edge's registrations are readable again")
         for why in ("denied", "refused", "failed"):
             self.telemetry.metrics.world.refused("counter", why, self.counter.served[why])
-        workers = (*self.sip.workers, *self.media.workers)
         self.telemetry.looked(
-            workers,
+            self._workers,
+            converted=self.transcoders.converted,
+            conversions_refused=self.transcoders.refused,
             store_up=self.store.healthy,
             registered=registered,
             phones=self._phones,
@@ -299,6 +313,11 @@ def recordings_left(folder: Path, reason: EndReason) -> list[Recording]:
         except (OSError, ValueError) as error:
             logger.warning("the manifest %s cannot be used and was left as it is: %s", path, error)
     return found
+
+
+def _no_transcoders(failure: Failure) -> None:
+    cause = failure.value.subFailure.value if isinstance(failure.value, FirstError) else failure.value
+    logger.error("no picture is converted, pages without H.264 have sound only: %s", cause)
 
 
 async def _await(work: Awaitable[Any]) -> Any:

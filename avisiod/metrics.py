@@ -22,7 +22,11 @@ STAGES = ("sms", "code", "join")
 """Of setting up: dialled to SMS accepted, SMS accepted to code accepted, code accepted to connected."""
 PIN_ANSWERS = ("right", "wrong", "locked")
 LEGS = ("phone", "outside")
-WORKER_KINDS = ("sip", "media")
+WORKER_KINDS = ("sip", "media", "transcode")
+NOT_SHOWN = ("incomplete", "undecodable", "awaiting", "late", "surplus", "overrun", "link_full")
+"""Why a transcoder left something out. Frames: a packet of it was lost; no decoder takes it; it builds on one that is
+missing; the processor was too slow, from here to the next keyframe, or for this one. Packets: they came faster than
+they were taken, by the transcoder or by the media worker."""
 DOORS = (
     ("portal", "connection"),
     ("portal", "page"),
@@ -151,6 +155,10 @@ class Stats(Protocol):
     def recorder(self) -> Recorder | None:
         """None on a confidential line."""
 
+    @property
+    def not_converted(self) -> int:
+        """Packets for a transcoder that took none."""
+
 
 class Metrics:
     """Everything that is measured. Methods return at once and never raise for a value that is out of the ordinary."""
@@ -201,6 +209,7 @@ class Metrics:
         )
         self.media = _Media(registry)
         self.world = _World(registry)
+        self.conversions = _Conversions(registry)
         self._make_series()
 
     def _make_series(self) -> None:
@@ -255,6 +264,48 @@ class Metrics:
     def loop_lag(self, seconds: float) -> None:
         """Something due ran so late."""
         self._lag.observe(max(0.0, seconds))
+
+
+class _Conversions:
+    """Calls whose pictures are converted, and the transcoders."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._calls = Gauge("avisiod_transcoded_calls", "Calls whose pictures are converted.", registry=registry)
+        self._refused = Counter(
+            "avisiod_transcoding_refused",
+            "Pages without H.264 that had sound only, for want of a transcoder.",
+            registry=registry,
+        )
+        self._pictures = Counter(
+            "avisiod_transcoded_pictures", "Pictures made by transcoders.", ["towards"], registry=registry
+        )
+        self._dropped = Counter(
+            "avisiod_transcoder_dropped", "Frames and packets that were not shown.", ["why"], registry=registry
+        )
+        self._seen: dict[tuple[int, str], int] = {}
+        self._refused_before = 0
+        for towards in ("phone", "page"):
+            self._pictures.labels(towards)
+        for why in NOT_SHOWN:
+            self._dropped.labels(why)
+
+    def looked(self, converted: int, refused: int) -> None:
+        """So many calls are converted now; so many were refused since the start."""
+        self._calls.set(converted)
+        self._refused.inc(max(0, refused - self._refused_before))
+        self._refused_before = refused
+
+    def counted(self, worker: int, pictures: Mapping[str, int], dropped: Mapping[str, int]) -> None:
+        """Counters of a transcoder since it started; one that starts again begins at 0."""
+        for towards in ("phone", "page"):
+            self._add(self._pictures.labels(towards), worker, towards, pictures.get(towards, 0))
+        for why in NOT_SHOWN:
+            self._add(self._dropped.labels(why), worker, why, dropped.get(why, 0))
+
+    def _add(self, counter: Counter, worker: int, what: str, total: int) -> None:
+        before = self._seen.get((worker, what), 0)
+        counter.inc(total - before if total >= before else total)
+        self._seen[worker, what] = total
 
 
 class _Media:
@@ -313,6 +364,11 @@ class _Media:
         )
         self._written = Counter("avisiod_recorded_bytes", "Bytes written by recorders.", registry=registry)
         self._gaps = Counter("avisiod_recording_gaps", "Gaps in recordings.", registry=registry)
+        self._not_converted = Counter(
+            "avisiod_not_converted_packets",
+            "Packets that a transcoder did not take, or no RTP from it.",
+            registry=registry,
+        )
         self._seen: dict[str, dict[tuple[str, ...], int]] = {}
         self._queues: dict[str, int] = {}
         for leg in LEGS:
@@ -325,6 +381,7 @@ class _Media:
         """Take a call's counters; what was counted before is not counted twice."""
         for name, leg in (("phone", stats.phone), ("outside", stats.outside)):
             self._leg(stats.call, name, leg)
+        self._add(stats.call, self._not_converted, (), "not_converted", stats.not_converted)
         if stats.recorder is not None:
             self._add(stats.call, self._written, (), "recorded", stats.recorder.written_bytes)
             self._add(stats.call, self._gaps, (), "gaps", stats.recorder.gaps)

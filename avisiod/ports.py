@@ -105,6 +105,9 @@ class Desk(Protocol):
     def candidate(self, session: SessionId, candidate: str) -> None:
         """A trickled ICE candidate; empty for the end. A stale session is ignored."""
 
+    def converts(self) -> bool:
+        """Whether a page without the phones' video codec would get pictures now; with sound only if not."""
+
     def hang_up(self, session: SessionId) -> None:
         """The relative ends the call."""
 

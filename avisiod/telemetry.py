@@ -8,7 +8,7 @@ from avisiod.calls.call import Call, State
 from avisiod.clock import Clock
 from avisiod.config import Config
 from avisiod.devices.modem_state import ModemState
-from avisiod.gateway.stats import CallStats
+from avisiod.gateway.stats import CallStats, TranscoderStats
 from avisiod.gateway.supervisor import Worker
 from avisiod.metrics import WORKER_KINDS, Metrics, watch_loop
 
@@ -73,6 +73,10 @@ class Telemetry:
         """A call's counters."""
         self.metrics.media.stats(stats)
 
+    def transcoder_stats(self, worker: int, stats: TranscoderStats) -> None:
+        """Counters of a transcoder since its start."""
+        self.metrics.conversions.counted(worker, stats.pictures, stats.dropped)
+
     def modem_changed(self, state: ModemState) -> None:
         """The modem's state; what was sent since the last one is counted."""
         before, self._modem = self._modem, state
@@ -92,11 +96,15 @@ class Telemetry:
         free_bytes: int | None,
         disk_trouble: str,
         refused: Mapping[str, int],
+        converted: int,
+        conversions_refused: int,
     ) -> None:
         """Every few seconds: what nobody reports by itself. None: it could not be found out. Empty: no trouble.
 
-        `refused` is what the portal turned away, by reason.
+        `refused` is what the portal turned away, by reason. `converted` calls have their pictures converted now;
+        `conversions_refused` had sound only instead.
         """
+        self.metrics.conversions.looked(converted, conversions_refused)
         world = self.metrics.world
         for why, total in refused.items():
             world.refused("portal", why, total)

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from avisiod.gateway import rtp
 from tests.bench import figures
 from tests.bench.numbered import number_of_picture, number_of_sound, numbered_message, numbered_sound
+from tests.bench.transcoding import delays
 
 
 @given(st.integers(0, 2**24 - 1))
@@ -75,3 +77,15 @@ def test_a_call_that_could_not_be_measured_is_told(judge: Any) -> None:
 def test_nothing_measured_keeps_no_promise() -> None:
     assert not any(verdict.kept for judge in figures.VERDICTS.values() for verdict in judge([]))
     assert figures.farthest([]) == math.inf
+
+
+def test_a_converted_picture_is_found_again_by_its_time_on_another_timeline() -> None:
+    sent = {number * 3600: 10.0 + number * 0.04 for number in range(5)}
+
+    def came(number: int, late: float, *, marker: bool = True) -> tuple[float, bytes]:
+        stamp = (number * 3600 + 0xFFFFF000) & 0xFFFFFFFF
+        packet = rtp.packet(b"x", payload_type=99, sequence=number, timestamp=stamp, ssrc=1, marker=marker)
+        return 10.0 + number * 0.04 + late, packet
+
+    arrivals = [came(1, 0.008), came(3, 0.5, marker=False), came(3, 0.009), came(4, 0.01)]
+    assert delays(sent, arrivals) == pytest.approx([8, 9, 10])

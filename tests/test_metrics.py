@@ -169,6 +169,22 @@ def test_the_world_is_told() -> None:
     assert {name: found[name] for name in expected} == expected
 
 
+def test_converted_pictures_are_added_up_over_transcoders_that_start_anew() -> None:
+    metrics = Metrics()
+    metrics.conversions.looked(2, 3)
+    metrics.conversions.looked(1, 4)
+    for pictures in (10, 25, 5):  # the last one of a process that was started again
+        metrics.conversions.counted(0, {"phone": pictures}, {"awaiting": pictures, "unheard-of": 1})
+    metrics.conversions.counted(1, {"phone": 1, "page": 7}, {})
+    found = samples(metrics)
+    assert found["avisiod_transcoded_calls"] == 1
+    assert found["avisiod_transcoding_refused_total"] == 4
+    assert found['avisiod_transcoded_pictures_total{towards="phone"}'] == 31
+    assert found['avisiod_transcoded_pictures_total{towards="page"}'] == 7
+    assert found['avisiod_transcoder_dropped_total{why="awaiting"}'] == 30
+    assert not [name for name in found if "unheard" in name]
+
+
 def test_labels_are_closed_lists() -> None:
     with pytest.raises(ValueError, match="not a stage"):
         Metrics().stage("c1", 1.0)

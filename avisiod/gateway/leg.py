@@ -30,7 +30,7 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     """One negotiated codec of one kind on one leg."""
 
     name: str
-    """Upper case encoding name of RFC 4855: H264, OPUS, G722, PCMA, PCMU."""
+    """Upper case encoding name of RFC 4855: H264, OPUS, G722, PCMA, PCMU; VP8 of a page where it is converted."""
     payload_type: int
     clock_rate: int
     """RTP clock in Hz; 8000 for G722 (RFC 3551 section 4.5.2)."""
@@ -40,7 +40,10 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MediaLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of media as agreed with one peer. Payload types may differ between the legs, codecs never do."""
+    """One kind of media as agreed with one peer.
+
+    Payload types may differ between the legs; codecs only where a page's VP8 is converted.
+    """
 
     kind: Kind
     codec: Codec

@@ -96,7 +96,7 @@ class LegFeedback:
             if self._rates.get(kind) != rate or self._streams.get(kind) is not streams[kind]:
                 self._rates[kind] = rate
                 self._streams[kind] = streams[kind]
-                self._receptions[kind] = Reception(kind, rate)
+                self._receptions[kind] = Reception(kind, rate, vp8=line.codec.name == "VP8")
                 self._reports[kind] = Reports(kind, rate, CNAME, streams[kind], self._receptions[kind], now)
                 self.clock = SenderClock(self._rates)
         self._follow_video(lines.get(Kind.VIDEO))

@@ -7,6 +7,7 @@ Nothing is bridged unless a recorder writes or the call is confidential, and a c
 import asyncio
 import functools
 import logging
+import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,8 +16,9 @@ import msgspec
 from aiortc import RTCIceServer
 
 from avisiod.clock import SystemClock, Timer
-from avisiod.gateway import wire
+from avisiod.gateway import sdp_browser, wire
 from avisiod.gateway.browser_leg import BrowserLeg
+from avisiod.gateway.call_conversion import CallConversion
 from avisiod.gateway.call_recording import CallRecording
 from avisiod.gateway.dtmf import DigitReader
 from avisiod.gateway.leg import Kind, MediaLine
@@ -75,6 +77,7 @@ class MediaCall:
         self._answers = OutsideAnswers()
         self._outward = Passage()
         self._inward = Passage()
+        self._conversion = CallConversion(self._outward, self._inward, self._ask_sender, self._extra)
         self._presenter = Presenter(self._loop, self._send_phone)
         self._turn = 0
         self._phone_feedback = LegFeedback(
@@ -152,6 +155,9 @@ class MediaCall:
             self._presenter.voice(self._inward.streams[Kind.AUDIO], SILENCE[audio.codec.name], step)
         self._presenter.canvas(self._inward.streams[Kind.VIDEO] if Kind.VIDEO in lines else None)
         self._recording.follow("phone", lines)
+        if self._outside is not None:
+            self._conversion.settle(lines, self._outside.lines)
+            self._record_outside(self._outside.lines)
         if lines:
             prepared = self._shop.prepare(self._language, [line.codec for line in lines.values()])
             self._keep(self._loop.create_task(prepared))
@@ -213,24 +219,39 @@ class MediaCall:
 
     # The relative.
 
-    async def open_outside(self, session: str, offer: str, servers: list[dict[str, Any]]) -> str:
-        """Answer a page, which takes the place of any older one. Bridging begins anew with `bridge`."""
+    async def open_outside(
+        self,
+        session: str,
+        offer: str,
+        servers: list[dict[str, Any]],
+        *,
+        sound_only: bool = False,
+        link: socket.socket | None = None,
+    ) -> str:
+        """Answer a page, which takes the place of any older one. Bridging begins anew with `bridge`.
+
+        A page whose picture has to be converted needs a `link` to a transcoder, or `sound_only`: else
+        TranscodingNeeded, and nothing is changed. The link stays the caller's to close.
+        """
         async with self._lock:
             phone = self._open_phone()
+            converted = sdp_browser.needs_conversion(offer, phone.lines)
+            if converted and link is None and not sound_only:
+                raise wire.TranscodingNeeded("the page offers VP8 only")
             await self._drop_outside()
             side = Side("outside", session, self, self._extra)
             leg = BrowserLeg(side, self._shop.outside, [_server(each) for each in servers], self._extra)
             self._outside, self._outside_side = leg, side
             try:
                 own = await leg.gather()
-                self._answers = OutsideAnswers()
+                self._answers = OutsideAnswers(convert=link is not None)
                 agreement = self._answers.answer(phone, offer, own)
             except BaseException:
                 await self._drop_outside()
                 raise
             for sentence in agreement.refused:
                 log.info("not taken of the page's offer: %s", sentence, extra=self._extra)
-            self._follow_outside(phone, leg, side, agreement)
+            self._follow_outside(phone, leg, side, agreement, link)
             return agreement.answer
 
     async def restart_outside(self, session: str, offer: str, servers: list[dict[str, Any]]) -> str:
@@ -251,7 +272,14 @@ class MediaCall:
             leg.restarted(transport(agreement))
             return agreement.answer
 
-    def _follow_outside(self, phone: PhoneLeg, leg: BrowserLeg, side: Side, agreement: BrowserAgreement) -> None:
+    def _follow_outside(
+        self,
+        phone: PhoneLeg,
+        leg: BrowserLeg,
+        side: Side,
+        agreement: BrowserAgreement,
+        link: socket.socket | None,
+    ) -> None:
         lines = agreement.lines
         self._outward.receives(leg, lines, self._answers.ssrcs)
         feedback = LegFeedback(lambda: self.ask_picture("phone"), self._later)
@@ -261,8 +289,27 @@ class MediaCall:
         )
         self._inward.sends(lines, receptions)
         side.follow(lines, self._inward.paths)
-        self._recording.follow("outside", lines)
+        video = lines.get(Kind.VIDEO)
+        if link is not None and video is not None and video.codec.name == "VP8":
+            self._conversion.open(link, phone.lines, lines, video_kbps(phone) * 1000)
+        self._record_outside(lines)
         leg.start(transport(agreement), lines, agreement.repairs)
+
+    def relink(self, link: socket.socket) -> None:
+        """The transcoder is gone and another one stands ready; harmless where nothing is converted any more."""
+        self._conversion.relink(link)
+
+    @property
+    def picture(self) -> str:
+        """What becomes of the page's picture: `relayed`, `transcoded` or `none`."""
+        if self._conversion.runs:
+            return "transcoded"
+        return "relayed" if self._outside is not None and Kind.VIDEO in self._outside.lines else "none"
+
+    def _record_outside(self, lines: dict[Kind, MediaLine]) -> None:
+        """What is recorded of the page: a picture that is converted, as the phone gets it."""
+        phone = self._phone.lines if self._phone is not None else {}
+        self._recording.follow("outside", self._conversion.recorded(lines, phone))
 
     def add_candidate(self, session: str, candidate: str) -> None:
         """A trickled candidate; one of a page that was replaced is passed over."""
@@ -280,6 +327,7 @@ class MediaCall:
         leg, side = self._outside, self._outside_side
         if self._outside_feedback is not None:
             self._outside_feedback.stop()
+        self._conversion.close()
         self._outside = self._outside_side = self._outside_feedback = None
         if side is not None:
             side.let_go()
@@ -308,8 +356,9 @@ class MediaCall:
     def _open_paths(self) -> None:
         self._outward.open(self._deadline, self._recording.taps("phone"))
         self._inward.open(self._deadline, self._recording.taps("outside"))
-        self.ask_picture("phone")
-        self.ask_picture("outside")
+        for leg in ("phone", "outside"):
+            self._ask_sender(leg)
+            self._conversion.refresh(leg)
 
     def unbridge(self) -> None:
         """Forward nothing from now on; the phone hears silence until it is told something."""
@@ -332,7 +381,12 @@ class MediaCall:
         self.unbridge()
 
     def ask_picture(self, leg: str) -> None:
-        """Ask a leg's sender for a keyframe; as often as is good for it."""
+        """Whoever sees a leg's picture needs a keyframe: ask its sender, or the transcoder where there is one."""
+        if not self._conversion.refresh(leg):
+            self._ask_sender(leg)
+
+    def _ask_sender(self, leg: str) -> None:
+        """As often as is good for it."""
         feedback = self._phone_feedback if leg == "phone" else self._outside_feedback
         if feedback is not None:
             feedback.want_picture(time.monotonic())
@@ -354,7 +408,7 @@ class MediaCall:
                 raise wire.RecorderUnavailable("io: a confidential call is never recorded")
             await self._recording.open(path, facts, phone.lines, self._shop.settings.keep_free_bytes)
             if self._outside is not None:
-                self._recording.follow("outside", self._outside.lines)
+                self._record_outside(self._outside.lines)
 
     def _recorder_failed(self, why: str) -> None:
         if self._bridged:
@@ -439,6 +493,7 @@ class MediaCall:
     def _look(self, now: float) -> None:
         """Time has passed."""
         self._phone_side.look(now)
+        self._conversion.look(now, self._outside_feedback, self._phone_feedback)
         self._phone_feedback.tick(now, self._outside_feedback)
         if self._outside_side is not None and self._outside_feedback is not None:
             self._outside_feedback.tick(now, self._phone_feedback)
@@ -454,6 +509,7 @@ class MediaCall:
             phone=self._phone_feedback.stats(),
             outside=self._outside_feedback.stats() if self._outside_feedback is not None else LegStats(),
             recorder=self._recording.stats(),
+            not_converted=self._conversion.dropped,
         )
         return msgspec.json.encode(stats)
 

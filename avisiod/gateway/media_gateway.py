@@ -1,10 +1,12 @@
 """Control's side of the avisiod-media workers: each call lives on one worker, chosen when it opens."""
 
+import logging
 import os
+import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.protocols import amp
 
 from avisiod.clock import Clock
@@ -12,7 +14,10 @@ from avisiod.config import Config
 from avisiod.gateway import wire
 from avisiod.gateway.settings import MediaWorkerSettings
 from avisiod.gateway.stats import CallStats, call_stats
+from avisiod.gateway.transcode_gateway import TranscodeGateway
 from avisiod.gateway.worker_pool import WorkerPool, heard
+
+logger = logging.getLogger(__name__)
 
 
 class MediaListener(Protocol):
@@ -54,8 +59,14 @@ def shares(first: int, last: int, workers: int) -> list[tuple[int, int]]:
 class MediaGateway(WorkerPool):
     """The media workers, as the switchboard uses them. Every coroutine fails with a wire.WorkerError."""
 
-    def __init__(self, reactor: Any, clock: Clock, config: Config) -> None:
+    def __init__(
+        self, reactor: Any, clock: Clock, config: Config, transcoders: TranscodeGateway | None = None
+    ) -> None:
+        """Without `transcoders`, which are started and stopped by whoever made them, no picture is converted."""
         self.listener: MediaListener | None = None
+        self.transcoders = transcoders
+        if transcoders is not None:
+            transcoders.on_relink = self._relink
         count = config.media.workers or os.cpu_count() or 1
         phone = shares(*config.media.phone_ports, count)
         outside = shares(*config.media.outside_ports, count)
@@ -111,9 +122,49 @@ class MediaGateway(WorkerPool):
         """Show and say something to the phone."""
         await self._ask(call, wire.Present, prompt=prompt, picture=picture, repeat_s=repeat_s)
 
+    @property
+    def converts(self) -> bool:
+        """Whether a page without the phones' video codec would get pictures now."""
+        return self.transcoders is not None and self.transcoders.converts
+
     async def open_browser_leg(self, call: str, session: str, offer: str, ice_servers: bytes) -> str:
-        """The answer to a page's offer."""
-        answer = await self._ask(call, wire.OpenBrowserLeg, session=session, offer=offer, ice_servers=ice_servers)
+        """The answer to a page's offer, with sound only where its picture takes a transcoder and none can be had."""
+        places = self.transcoders
+        if places is None:
+            return await self._open_leg(call, session, offer, ice_servers, sound_only=True)
+        places.release(call)  # that of an older page
+        try:
+            return await self._open_leg(call, session, offer, ice_servers)
+        except wire.TranscodingNeeded:
+            link = await places.take(call)
+        if link is None:
+            return await self._open_leg(call, session, offer, ice_servers, sound_only=True)
+        try:
+            with link:
+                return await self._open_leg(call, session, offer, ice_servers, link=link.fileno())
+        except wire.WorkerError:
+            places.release(call)
+            raise
+
+    async def _open_leg(
+        self,
+        call: str,
+        session: str,
+        offer: str,
+        ice_servers: bytes,
+        *,
+        sound_only: bool = False,
+        link: int | None = None,
+    ) -> str:
+        answer = await self._ask(
+            call,
+            wire.OpenBrowserLeg,
+            session=session,
+            offer=offer,
+            ice_servers=ice_servers,
+            sound_only=sound_only,
+            link=link,
+        )
         return str(answer["answer"])
 
     async def restart_browser_leg(self, call: str, session: str, offer: str, ice_servers: bytes) -> str:
@@ -121,13 +172,23 @@ class MediaGateway(WorkerPool):
         answer = await self._ask(call, wire.RestartBrowserLeg, session=session, offer=offer, ice_servers=ice_servers)
         return str(answer["answer"])
 
+    def _relink(self, call: str, link: socket.socket) -> None:
+        """The call's transcoder ended; another one is at the end of this link."""
+        asked = self._ask(call, wire.LinkTranscoder, link=link.fileno())
+        asked.addErrback(lambda failure: logger.info("not converted on: %s", failure.getErrorMessage()))
+        asked.addBoth(lambda _: link.close())
+
     async def add_candidate(self, call: str, session: str, candidate: str) -> None:
         """A trickled candidate of a page."""
         await self._ask(call, wire.AddCandidate, session=session, candidate=candidate)
 
     async def close_browser_leg(self, call: str) -> None:
         """Forget the page's media."""
-        await self._ask(call, wire.CloseBrowserLeg)
+        try:
+            await self._ask(call, wire.CloseBrowserLeg)
+        finally:
+            if self.transcoders is not None:
+                self.transcoders.release(call)
 
     async def open_recorder(self, call: str, path: str, facts: bytes) -> None:
         """Open the recording."""
@@ -156,12 +217,17 @@ class MediaGateway(WorkerPool):
         try:
             return bytes((await self._ask(call, wire.CloseCall, reason=reason))["recording"])
         finally:
-            self._worker_of.pop(call, None)
+            self._forget(call)
+
+    def _forget(self, call: str) -> None:
+        self._worker_of.pop(call, None)
+        if self.transcoders is not None:
+            self.transcoders.forget(call)
 
     def _ask(self, call: str, command: type[amp.Command], **arguments: object) -> Deferred[dict[str, Any]]:
         worker = self._worker_of.get(call)
         if worker is None:
-            raise wire.NoSuchCall("the call is on no worker")
+            return fail(wire.NoSuchCall("the call is on no worker"))
         return self.workers[worker].call(command, call=call, **arguments)
 
     def holds(self, n: int) -> int:
@@ -171,7 +237,7 @@ class MediaGateway(WorkerPool):
     def _down(self, n: int) -> None:
         calls = [call for call, worker in self._worker_of.items() if worker == n]
         for call in calls:
-            del self._worker_of[call]
+            self._forget(call)
         if self.listener is not None:
             self.listener.media_lost(calls)
 

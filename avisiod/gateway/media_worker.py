@@ -6,6 +6,7 @@ runs that nobody accounts for. While control merely hangs, calls go on, and thei
 """
 
 import asyncio
+import contextlib
 import gc
 import json
 import logging
@@ -23,6 +24,7 @@ from twisted.python.failure import Failure
 
 from avisiod.clock import install_reactor
 from avisiod.gateway import wire
+from avisiod.gateway.detour import from_descriptor
 from avisiod.gateway.media_call import MediaCall
 from avisiod.gateway.settings import MediaWorkerSettings, media_settings
 from avisiod.gateway.workshop import Workshop
@@ -218,11 +220,18 @@ class _Link(amp.AMP):
 
     @wire.OpenBrowserLeg.responder
     def open_browser_leg(
-        self, call: str, session: str, offer: str, ice_servers: bytes
+        self, call: str, session: str, offer: str, ice_servers: bytes, sound_only: bool | None, link: int | None
     ) -> Deferred[dict[str, object]]:
+        transcoder = from_descriptor(link)
+
         async def run() -> dict[str, object]:
-            servers = json.loads(ice_servers or b"[]")
-            return {"answer": await self.worker.call(call).open_outside(session, offer, servers)}
+            with transcoder or contextlib.nullcontext():  # the call has its own copy
+                media = self.worker.call(call)
+                servers = json.loads(ice_servers or b"[]")
+                answer = await media.open_outside(
+                    session, offer, servers, sound_only=bool(sound_only), link=transcoder
+                )
+            return {"answer": answer, "picture": media.picture}
 
         return self._later(call, run())
 
@@ -235,6 +244,11 @@ class _Link(amp.AMP):
             return {"answer": await self.worker.call(call).restart_outside(session, offer, servers)}
 
         return self._later(call, run())
+
+    @wire.LinkTranscoder.responder
+    def link_transcoder(self, call: str, link: int) -> dict[str, object]:
+        with socket.socket(fileno=link) as transcoder:
+            return self._now(call, lambda media: media.relink(transcoder))
 
     @wire.AddCandidate.responder
     def add_candidate(self, call: str, session: str, candidate: str) -> dict[str, object]:

@@ -15,8 +15,10 @@ from avisiod.gateway.wire import OfferUnacceptable
 class OutsideAnswers:
     """Our answers to one RTCPeerConnection: always the same SSRCs and session, one version more each time."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, convert: bool = False) -> None:
+        """`convert`: a page without H.264 may have its VP8 converted."""
         self.ssrcs = ssrcs()
+        self._convert = convert
         self._session_id = secrets.randbits(62)
         self._version = 0
         self._agreed: BrowserAgreement | None = None
@@ -35,9 +37,8 @@ class OutsideAnswers:
             ssrcs=self.ssrcs,
         )
         audio = phone.media.get(Kind.AUDIO)
-        self._agreed = sdp_browser.answer(
-            offer, phone.lines, announced, audio.packet_time_ms if audio else 20, video_kbps(phone)
-        )
+        packet_time, kbps = audio.packet_time_ms if audio else 20, video_kbps(phone)
+        self._agreed = sdp_browser.answer(offer, phone.lines, announced, packet_time, kbps, convert=self._convert)
         return self._agreed
 
     def restart(self, phone: PhoneLeg, offer: str, own: IceDtls) -> BrowserAgreement:

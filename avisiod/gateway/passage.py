@@ -4,9 +4,10 @@ import secrets
 from collections.abc import Callable
 
 from avisiod.gateway import h264
+from avisiod.gateway.detour import Outlet
 from avisiod.gateway.leg import Kind, Leg, MediaLine
 from avisiod.gateway.reception import Reception
-from avisiod.gateway.relay import OutStream, Path
+from avisiod.gateway.relay import OutStream, Path, Send
 
 Tap = Callable[[bytes, float], None]
 
@@ -14,9 +15,13 @@ Tap = Callable[[bytes, float], None]
 class Passage:
     """What flows from one leg to the other: paths in, streams out."""
 
-    __slots__ = ("_receiver", "_sender", "_to", "paths", "streams")
+    __slots__ = ("_converts", "_receiver", "_records_converted", "_sender", "_to", "outlet", "paths", "streams")
 
     def __init__(self) -> None:
+        self.outlet: Outlet | None = None
+        """Where the picture comes back that is converted on its way."""
+        self._converts: Tap | None = None
+        self._records_converted = False
         self.paths: dict[Kind, Path] = {}
         self.streams: dict[Kind, OutStream] = {}
         self._to: Leg | None = None
@@ -48,12 +53,25 @@ class Passage:
                 self.streams[kind] = _stream(line, ssrcs[kind])
                 if kind in self.paths:
                     self.paths[kind].stream = self.streams[kind]
+                if kind is Kind.VIDEO and self.outlet is not None:
+                    self.outlet.stream = self.streams[kind]
         self._translate()
+
+    def convert(self, outlet: Outlet, *, records_converted: bool) -> None:
+        """The picture makes a detour and comes back at `outlet`, which is recorded in place of what came first."""
+        self.outlet = outlet
+        self._records_converted = records_converted
+        self._translate()
+
+    def converts_by(self, take: Tap) -> None:
+        """What takes the picture to be converted."""
+        self._converts = take
 
     def forgets_sender(self) -> None:
         """Its paths are shut and let go; the streams wait for another."""
         self.shut()
         self.paths = {}
+        self.outlet = None
         self._sender = {}
         self._translate()
 
@@ -63,34 +81,52 @@ class Passage:
         self._to = None
         self._receiver = {}
         self.streams = {}
+        self.outlet = None
 
     def open(self, until: float, taps: dict[Kind, Tap]) -> None:
         """Forward what arrives before `until`."""
         for kind, path in self.paths.items():
             send = self._to.send_rtp if self._to is not None and kind in self._receiver else _nowhere
-            path.open(until, send, taps.get(kind))
+            if kind is Kind.VIDEO and self.outlet is not None:
+                self._open_detour(until, send, taps.get(kind), path, self.outlet)
+            else:
+                path.open(until, send, taps.get(kind))
+
+    def _open_detour(self, until: float, send: Send, tap: Tap | None, path: Path, outlet: Outlet) -> None:
+        """The path leads to the transcoder alone, the outlet to the receiver."""
+        before, behind = (None, tap) if self._records_converted else (tap, None)
+        path.open(until, _nowhere, _both(self._converts, before))
+        path.mute()
+        outlet.open(until, send, behind)
 
     def shut(self) -> None:
         """Forward nothing."""
         for path in self.paths.values():
             path.shut()
+        if self.outlet is not None:
+            self.outlet.shut()
 
     def mute(self, kind: Kind) -> None:
         """Leave this stream to a prompt."""
-        if kind in self.paths:
+        if kind is Kind.VIDEO and self.outlet is not None:
+            self.outlet.mute()
+        elif kind in self.paths:
             self.paths[kind].mute()
 
     def unmute(self) -> None:
         """Prompts are over."""
         if self._to is not None:
             for kind, path in self.paths.items():
-                if path.muted and kind in self._receiver:
+                if kind is Kind.VIDEO and self.outlet is not None:
+                    self.outlet.unmute(self._to.send_rtp)
+                elif path.muted and kind in self._receiver:
                     path.unmute(self._to.send_rtp)
 
     @property
     def last_forwarded(self) -> float:
         """When the last packet left; 0 before the first."""
-        return max((path.last_forwarded for path in self.paths.values()), default=0.0)
+        behind = self.outlet.last_forwarded if self.outlet is not None else 0.0
+        return max(behind, *(path.last_forwarded for path in self.paths.values()), 0.0)
 
     def waits_for_keyframe(self) -> bool:
         """Whether video is held back until one comes."""
@@ -101,7 +137,8 @@ class Passage:
         for kind, stream in self.streams.items():
             receiver = self._receiver.get(kind)
             if receiver is not None:
-                stream.translate(self._sender.get(kind, receiver), receiver)
+                converted = kind is Kind.VIDEO and self.outlet is not None
+                stream.translate(receiver if converted else self._sender.get(kind, receiver), receiver)
 
 
 def ssrcs() -> dict[Kind, int]:
@@ -118,6 +155,17 @@ def _stream(line: MediaLine, ssrc: int) -> OutStream:
         sequence=secrets.randbits(15),  # far from the wrap: SRTP guesses its first rollover counter (RFC 3711 3.3.1)
         timestamp=secrets.randbits(32),
     )
+
+
+def _both(one: Tap | None, other: Tap | None) -> Tap | None:
+    if one is None or other is None:
+        return one or other
+
+    def take(packet: bytes, arrival: float) -> None:
+        one(packet, arrival)
+        other(packet, arrival)
+
+    return take
 
 
 def _nowhere(_kind: Kind, _packet: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from avisiod.gateway import h264
+from avisiod.gateway import h264, vp8
 from avisiod.gateway.leg import Kind
 from avisiod.gateway.losses import Losses
 from avisiod.gateway.rtcp import ReportBlock, SenderReport
@@ -38,6 +38,7 @@ class Reception:
         "_timestamp",
         "_transit",
         "_video",
+        "_vp8",
         "extended",
         "jitter",
         "keyframe_at",
@@ -50,7 +51,8 @@ class Reception:
         "ssrc",
     )
 
-    def __init__(self, kind: Kind, clock_rate: int) -> None:
+    def __init__(self, kind: Kind, clock_rate: int, *, vp8: bool = False) -> None:
+        """Video is H.264 unless it is `vp8`."""
         self.ssrc: int | None = None
         """The sender's present SSRC; None before its first packet."""
         self.packets = 0
@@ -69,6 +71,7 @@ class Reception:
         self.on_gap: Callable[[float], None] = _nothing
         """Called with the arrival of the packet before which something is missing."""
         self._video = kind is Kind.VIDEO
+        self._vp8 = vp8
         self._rate = clock_rate
         self._lost_before = 0
         self._base = 0
@@ -116,7 +119,9 @@ class Reception:
             start = header_length(packet) if packet[0] & 0x1F else 12
             if len(packet) > start + 1:
                 unit = packet[start] & 0x1F
-                if unit != 1 and (unit != h264.FU_A or packet[start + 1] & 0x80):  # else no keyframe can begin here
+                if self._vp8 or (
+                    unit != 1 and (unit != h264.FU_A or packet[start + 1] & 0x80)
+                ):  # else no keyframe can begin here
                     self._look(packet, start, timestamp, arrival)
 
     @property
@@ -220,7 +225,8 @@ class Reception:
         self._since_base = 1
 
     def _look(self, packet: bytes, start: int, timestamp: int, arrival: float) -> None:
-        if timestamp != self.keyframe_timestamp and h264.is_keyframe(packet, start):
+        is_keyframe = vp8.starts_keyframe if self._vp8 else h264.is_keyframe
+        if timestamp != self.keyframe_timestamp and is_keyframe(packet, start):
             self.keyframe_timestamp = timestamp
             self.keyframe_at = arrival
             self.keyframes += 1

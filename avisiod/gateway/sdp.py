@@ -24,7 +24,7 @@ EVENT = "TELEPHONE-EVENT"
 
 _STATIC = {0: ("PCMU", 8000), 8: ("PCMA", 8000), 9: ("G722", 8000)}
 """Payload types that need no rtpmap (RFC 3551 table 4)."""
-_CLOCK_RATES = {"OPUS": 48000, "G722": 8000, "PCMA": 8000, "PCMU": 8000, "H264": 90000}
+_CLOCK_RATES = {"OPUS": 48000, "G722": 8000, "PCMA": 8000, "PCMU": 8000, "H264": 90000, "VP8": 90000}
 _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 _ORIGIN = re.compile(r"^o=(\S{1,256} [0-9]{1,32}) [0-9]{1,32} (IN \S{1,8} \S{1,256})\s*$", re.ASCII | re.MULTILINE)
 _TOKEN = re.compile(r"[!-~]+", re.ASCII)

@@ -5,6 +5,8 @@ What the phone sends, browsers decode in practice whatever profile they declare.
 a receiver of mode 1 must take what a sender of mode 0 sends (single NAL units, RFC 6184 section 6.3), but a receiver
 of mode 0 need not take FU-A, and a relay cannot make one packet out of a NAL unit that is larger than the network
 allows. So the same mode is chosen where it is offered; else only the legal direction is opened.
+
+A browser without H.264 offers VP8 (RFC 7742 section 5 asks for both): its picture is converted where that can be had.
 """
 
 import re
@@ -41,6 +43,10 @@ _SSRC = re.compile(r"([0-9]{1,10})(?: |$)", re.ASCII)
 _FID = re.compile(r"FID +([0-9]{1,10}) +([0-9]{1,10})", re.ASCII)
 _OPUS_RECEIVER = ("maxplaybackrate", "maxaveragebitrate", "stereo", "useinbandfec", "usedtx", "cbr")
 """What an Opus receiver wishes (RFC 7587 section 6.1)."""
+
+
+_VP8_RECEIVER = {"max-fs": "1200", "max-fr": "30"}
+"""Macroblocks of a picture of 640 x 480, which larger ones would be made into (RFC 7741 section 6.1)."""
 
 
 class OwnBrowserSide(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,12 +99,32 @@ class _Choice(msgspec.Struct, frozen=True):
     fmtp: dict[str, str]
 
 
+def needs_conversion(offer: str, phone: dict[Kind, MediaLine]) -> bool:
+    """Whether the page's picture can be had by converting VP8 only. OfferUnacceptable where the SDP is none."""
+    if Kind.VIDEO not in phone:
+        return False
+    for media in parse(offer).of(Kind.VIDEO):
+        try:
+            _video(media, phone[Kind.VIDEO])
+        except OfferUnacceptable:
+            return any(each.name == "VP8" for each in media.formats) and media.direction is not Direction.INACTIVE
+        return False
+    return False
+
+
 def answer(
-    offer: str, phone: dict[Kind, MediaLine], own: OwnBrowserSide, packet_time_ms: int = 20, bandwidth_kbps: int = 0
+    offer: str,
+    phone: dict[Kind, MediaLine],
+    own: OwnBrowserSide,
+    packet_time_ms: int = 20,
+    bandwidth_kbps: int = 0,
+    *,
+    convert: bool = False,
 ) -> BrowserAgreement:
     """Answer the offer of a page. `phone` is what was agreed with the phone; its packet time and bandwidth apply too.
 
-    Audio must have the phone's codec in common; video is left out where it has not. OfferUnacceptable says why.
+    Audio must have the phone's codec in common; video is left out where it has not, or is VP8 where we `convert` it.
+    OfferUnacceptable says why.
     """
     session = parse(offer)
     bundled = _bundle(session)
@@ -106,7 +132,7 @@ def answer(
     refused: list[str] = []
     for media in session.media:
         try:
-            choice = _choose(media, phone, bundled, choices)
+            choice = _choose(media, phone, bundled, choices, convert=convert)
         except OfferUnacceptable as why:
             refused.append(str(why))
             continue
@@ -143,7 +169,9 @@ def _mid(media: Media) -> str:
     return media.attributes.get("mid", ("",))[0]
 
 
-def _choose(media: Media, phone: dict[Kind, MediaLine], bundled: list[str], taken: dict[Kind, _Choice]) -> _Choice:
+def _choose(
+    media: Media, phone: dict[Kind, MediaLine], bundled: list[str], taken: dict[Kind, _Choice], *, convert: bool
+) -> _Choice:
     """What to make of one m-line; OfferUnacceptable says why it is refused."""
     kind = next((kind for kind in Kind if kind == media.kind), None)
     if kind is None:
@@ -162,7 +190,15 @@ def _choose(media: Media, phone: dict[Kind, MediaLine], bundled: list[str], take
         raise OfferUnacceptable(f"{media}: rtcp-mux is not offered")
     if media.value("setup") not in ("actpass", "active"):
         raise OfferUnacceptable(f"{media}: the browser does not offer to be the DTLS client")
-    return _audio(media, phone[kind]) if kind is Kind.AUDIO else _video(media, phone[kind])
+    if kind is Kind.AUDIO:
+        return _audio(media, phone[kind])
+    try:
+        return _video(media, phone[kind])
+    except OfferUnacceptable:
+        vp8 = next((each for each in media.formats if each.name == "VP8"), None)
+        if vp8 is None or not convert:
+            raise
+    return _Choice(media, _line(media, vp8, Direction.SENDRECV, phone[kind]), _VP8_RECEIVER)
 
 
 def _audio(media: Media, phone: MediaLine) -> _Choice:

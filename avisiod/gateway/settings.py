@@ -37,5 +37,13 @@ class SipWorkerSettings(msgspec.Struct, kw_only=True, frozen=True):
     log_level: str
 
 
+class TranscodeWorkerSettings(msgspec.Struct, kw_only=True, frozen=True):
+    """What `Configure` carries to a transcoder."""
+
+    worker: int
+    log_level: str
+
+
 media_settings: msgspec.json.Decoder[MediaWorkerSettings] = msgspec.json.Decoder(MediaWorkerSettings)
 sip_settings: msgspec.json.Decoder[SipWorkerSettings] = msgspec.json.Decoder(SipWorkerSettings)
+transcode_settings: msgspec.json.Decoder[TranscodeWorkerSettings] = msgspec.json.Decoder(TranscodeWorkerSettings)

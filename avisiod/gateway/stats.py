@@ -58,6 +58,18 @@ class CallStats(msgspec.Struct, kw_only=True):
     phone: LegStats
     outside: LegStats
     recorder: RecorderStats | None = None
+    not_converted: int = 0
+    """Packets for a transcoder that took none, or from it that were none."""
+
+
+class TranscoderStats(msgspec.Struct, kw_only=True):
+    """One transcoder process since its start."""
+
+    pictures: dict[str, int] = {}
+    """Pictures made, by where they went: `phone`, `page`."""
+    dropped: dict[str, int] = {}
+    """What was not shown, by why: frames as in `Converter.dropped`, packets as in `Lane.dropped`."""
 
 
 call_stats: msgspec.json.Decoder[CallStats] = msgspec.json.Decoder(CallStats)
+transcoder_stats: msgspec.json.Decoder[TranscoderStats] = msgspec.json.Decoder(TranscoderStats)

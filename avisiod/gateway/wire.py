@@ -41,6 +41,10 @@ class NotRecorded(WorkerError):
     """A bridge was asked for on a line that must be recorded, while no recorder is writing."""
 
 
+class TranscodingNeeded(WorkerError):
+    """A page without the phone's video codec: its picture takes a transcoder, or has to be left out."""
+
+
 class NoSuchCall(WorkerError):
     """The call is not, or no longer, known to the worker."""
 
@@ -50,13 +54,14 @@ _ERRORS: dict[type[Exception], bytes] = {
     NoPorts: b"NO_PORTS",
     RecorderUnavailable: b"RECORDER_UNAVAILABLE",
     NotRecorded: b"NOT_RECORDED",
+    TranscodingNeeded: b"TRANSCODING_NEEDED",
     NoSuchCall: b"NO_SUCH_CALL",
     WorkerError: b"WORKER_ERROR",
 }
 
 
 class Configure(amp.Command):
-    """First command to every worker: its settings, JSON of `SipWorkerSettings` or `MediaWorkerSettings`."""
+    """First command to every worker: its settings, JSON of a struct of gateway/settings.py."""
 
     arguments = [(b"settings", amp.String())]
     response = []
@@ -252,7 +257,9 @@ class OpenBrowserLeg(amp.Command):
     """Answer the page's SDP offer with ICE and DTLS of ours and only the codecs that the phone speaks.
 
     A leg of an older session of the same call is closed. `ice_servers` is JSON: `[{"urls", "username",
-    "credential"}]` with time-limited credentials.
+    "credential"}]` with time-limited credentials. A page whose pictures the phone cannot take is answered with
+    TranscodingNeeded, and nothing is changed, unless `link` leads to a transcoder (transcode_link.py), which is then
+    used, or `sound_only` leaves the picture out. `picture` tells what became of it: `relayed`, `transcoded`, `none`.
     """
 
     arguments = [
@@ -260,8 +267,18 @@ class OpenBrowserLeg(amp.Command):
         (b"session", amp.Unicode()),
         (b"offer", amp.Unicode()),
         (b"ice_servers", amp.String()),
+        (b"sound_only", amp.Boolean(optional=True)),
+        (b"link", amp.Descriptor(optional=True)),
     ]
-    response = [(b"answer", amp.Unicode())]
+    response = [(b"answer", amp.Unicode()), (b"picture", amp.Unicode())]
+    errors = _ERRORS
+
+
+class LinkTranscoder(amp.Command):
+    """The transcoder of a call is gone: another one takes over at `link`. Harmless where none is wanted any more."""
+
+    arguments = [(b"call", amp.Unicode()), (b"link", amp.Descriptor())]
+    response = []
     errors = _ERRORS
 
 
@@ -421,4 +438,25 @@ class Stats(amp.Command):
     """Counters of one call, every 5 s and at its end: JSON of `gateway.stats.CallStats`."""
 
     arguments = [(b"call", amp.Unicode()), (b"stats", amp.String())]
+    response = []
+
+
+# Control to a transcoder, and back.
+
+
+class OpenTranscoding(amp.Command):
+    """Convert the pictures of this call, which come and go at `link`, until its other end closes.
+
+    A transcoder has one call at a time: what it had before is given up.
+    """
+
+    arguments = [(b"call", amp.Unicode()), (b"link", amp.Descriptor())]
+    response = []
+    errors = _ERRORS
+
+
+class TranscodingStats(amp.Command):
+    """Counters of a transcoder since its start, every 5 s and after each call: JSON of `stats.TranscoderStats`."""
+
+    arguments = [(b"stats", amp.String())]
     response = []

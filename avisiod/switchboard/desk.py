@@ -126,6 +126,11 @@ class FrontDesk:
         except wire.WorkerError as error:
             logger.debug("a candidate was not taken: %s", error, extra={"call": entry.call.id})
 
+    def converts(self) -> bool:
+        """Whether a picture could be converted now."""
+        actions = self._board.actions
+        return actions is not None and actions.media.converts
+
     def hang_up(self, session: SessionId) -> None:
         """The relative ends the call."""
         entry = self._entry(session)

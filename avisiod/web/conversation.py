@@ -86,7 +86,8 @@ class Conversation:
                 charters=tuple(
                     messages.Charter(language=each.language, version=each.version, digest=each.digest)
                     for each in known
-                )
+                ),
+                converts=self._desk.converts(),
             )
         )
 

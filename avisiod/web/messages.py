@@ -105,6 +105,8 @@ class Welcome(Message, frozen=True, kw_only=True):
     """First of all: the charters in force, one a language; `join` must name one of them."""
 
     charters: tuple[Charter, ...]
+    converts: bool = False
+    """Whether a page without H.264 would get pictures if it joined now; with sound only if not."""
 
 
 class Joined(Message, frozen=True, kw_only=True):

@@ -191,6 +191,7 @@ class Pages:
             "subprotocol": messages.SUBPROTOCOL,
             "link": f"^(?:/[a-z]+)?/({LINK.pattern})$",
             "grace_s": self._config.calls.grace_s,
+            "converts": self._config.media.transcoded_calls > 0,
             "charter": {"language": charter.language, "version": charter.version, "digest": charter.digest},
             "endings": {reason.value: in_words(words) for reason, words in ENDINGS.items()},
             "rejections": {why: in_words(words) for why, words in REJECTIONS.items()},

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 from tests.e2e.stage import ContactEntry, Stage
 from tests.peers import portal
@@ -14,14 +15,14 @@ FRAMES = 15
 
 @contextlib.contextmanager
 def connected(
-    stage: Stage, phone: BaresipPhone, contact: ContactEntry | None = None
+    stage: Stage, phone: BaresipPhone, contact: ContactEntry | None = None, **person: Any
 ) -> Iterator[tuple[Relative, str]]:
-    """Dial, join, wait for pictures on both sides; the relative and the call's id."""
+    """Dial, join, wait for pictures on both sides; the relative, a `person` of Stage.relative, and the call's id."""
     contact = contact or stage.contacts[0]
     since = stage.sms.mark()
     phone.dial(contact.dialled)
     code = stage.wait_code(contact, since)
-    relative = stage.relative()
+    relative = stage.relative(**person)
     try:
         portal.join(relative, stage.portal_url, code)
         wait_until(lambda: portal.is_connected(relative), 60, "the page: connected")

@@ -57,7 +57,8 @@ def one(data: bytes) -> None:
         _usable(text)
         return
     try:
-        agreement = sdp_browser.answer(text, PHONE, OWN, bandwidth_kbps=800)
+        converted = sdp_browser.needs_conversion(text, PHONE)
+        agreement = sdp_browser.answer(text, PHONE, OWN, bandwidth_kbps=800, convert=converted)
     except OfferUnacceptable as why:
         in_words(why)
         return

@@ -58,11 +58,13 @@ def decoded(codec: int, packets: Iterable[bytes]) -> dict[int, Image.Image]:
     """The pictures by timestamp that another decoder makes of RTP packets in their order."""
     decoder = Vp8Decoder() if codec == VP8 else H264Decoder()
     depayload = vp8_depayload if codec == VP8 else h264_depayload
-    found, data = {}, b""
+    found, data, began = {}, b"", None
     for packet in packets:
+        time = rtp.timestamp(packet)
+        if time != began:  # what came before has no end: its encoder is gone
+            data, began = b"", time
         data += depayload(rtp.payload(packet))
         if rtp.marker(packet):
-            time = rtp.timestamp(packet)
             for frame in decoder.decode(JitterFrame(data=data, timestamp=time)):
                 found[time] = frame.to_image()
             data = b""

@@ -116,3 +116,12 @@ def test_the_next_block_returns_the_senders_report() -> None:
     reception.heard_report(rtcp.SenderReport(ssrc=9, ntp=1, rtp=0, packets=1, octets=1), 11.0)
     assert (block := reception.block(10.5)) is not None
     assert (block.last_sr, block.delay_since_last_sr) == (0x2345_6789, 32768)
+
+
+def test_keyframes_of_vp8_are_counted_too() -> None:
+    reception = Reception(Kind.VIDEO, 90000, vp8=True)
+    key, more, delta = b"\x90\x80\x01\x10\x02", b"\x80\x80\x01\x99", b"\x90\x80\x02\x11\x02"
+    for number, payload in enumerate((key, more, delta, delta, key)):
+        timestamp = {1: 0}.get(number, number * 3600)
+        reception.count(packet(number, timestamp=timestamp, payload=payload), number * 0.04)
+    assert reception.keyframes == 2

@@ -135,6 +135,35 @@ def test_a_browser_without_h264_gets_sound_alone() -> None:
     assert "a=group:BUNDLE 0\r\n" in agreement.answer
 
 
+@pytest.mark.parametrize("browser", BROWSERS)
+@pytest.mark.parametrize("direction", ["sendrecv", "recvonly"])
+def test_a_browser_without_h264_has_its_vp8_converted_where_that_can_be_had(browser: str, direction: str) -> None:
+    phone = {line.kind: line for line in (audio(), video())}
+    assert not sdp_browser.needs_conversion(sample(browser), phone)
+    offer = sample(browser).replace("H264/90000", "H263/90000")
+    head, _, tail = offer.partition("m=video")
+    offer = head + "m=video" + tail.replace("a=sendrecv", f"a={direction}", 1)
+    assert sdp_browser.needs_conversion(offer, phone)
+    agreed = sdp_browser.answer(offer, phone, OWN, convert=True)
+    line = agreed.lines[Kind.VIDEO]
+    assert line.codec.name == "VP8"
+    assert line.direction is (Direction.SENDRECV if direction == "sendrecv" else Direction.SENDONLY)
+    assert f"a=rtpmap:{line.codec.payload_type} VP8/90000" in agreed.answer
+    assert f"a=fmtp:{line.codec.payload_type} max-fs=1200;max-fr=30" in agreed.answer
+    assert Kind.VIDEO not in sdp_browser.answer(offer, phone, OWN).lines
+
+
+def test_no_conversion_is_needed_where_there_is_nothing_to_convert() -> None:
+    phone = {line.kind: line for line in (audio(), video())}
+    without = sample("chromium").replace("H264/90000", "H263/90000")
+    assert not sdp_browser.needs_conversion(without, {Kind.AUDIO: audio()})
+    assert not sdp_browser.needs_conversion(without.replace("VP8/90000", "VP7/90000"), phone)
+    head, _, tail = without.partition("m=video")
+    inactive = head + "m=video" + tail.replace("a=sendrecv", "a=inactive", 1)
+    assert not sdp_browser.needs_conversion(inactive, phone)
+    assert not sdp_browser.needs_conversion(sample("chromium"), phone)
+
+
 def test_a_bundle_only_line_with_port_0_is_not_switched_off() -> None:
     offer = sample("chromium").replace("m=video 9 ", "m=video 0 ").replace("a=mid:1", "a=mid:1\na=bundle-only")
     agreement = sdp_browser.answer(offer, {Kind.AUDIO: audio(), Kind.VIDEO: video()}, OWN)

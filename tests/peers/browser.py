@@ -147,10 +147,13 @@ class Chromium:
         """In the browser's thread, for what this class does not offer."""
         return self._thread.submit(function, *args).result()
 
-    def relative(self, *, locale: str = "fr-FR", mobile: bool = True, sync: bool = False) -> "Relative":
+    def relative(
+        self, *, locale: str = "fr-FR", mobile: bool = True, sync: bool = False, h264: bool = True
+    ) -> "Relative":
         """A new person: nothing stored, nothing remembered.
 
         `sync`: in place of camera and microphone, a flash and a beep in the same instant once a second.
+        Without `h264` the browser knows VP8, VP9 and AV1 only.
         """
 
         def make() -> Relative:
@@ -164,6 +167,8 @@ class Chromium:
                 permissions=["camera", "microphone"],
             )
             context.add_init_script(path=_HERE / "browser.js")
+            if not h264:
+                context.add_init_script(path=_HERE / "browser_vp8.js")
             if sync:
                 context.add_init_script(path=_HERE / "browser_sync.js")
             return Relative(self, context)

@@ -3,13 +3,13 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_twisted
 
 from avisiod.clock import SystemClock
-from avisiod.config import Config, Portal
+from avisiod.config import Config, Media, Portal
 from tests.web.desk import FakeDesk
 
 if TYPE_CHECKING:
@@ -40,9 +40,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def configured(port: int, **keys: object) -> Config:
+def configured(port: int, *, transcoded_calls: int = 2, **keys: object) -> Config:
     settings = {"public_url": f"http://localhost:{port}", **keys}
-    return Config(portal=Portal(address="127.0.0.1", port=port, **settings))
+    portal = Portal(address="127.0.0.1", port=port, **settings)
+    return Config(portal=portal, media=Media(transcoded_calls=transcoded_calls))
 
 
 @pytest.fixture
@@ -50,8 +51,8 @@ def desk() -> FakeDesk:
     return FakeDesk()
 
 
-def serve(desk: FakeDesk, **keys: object) -> Served:
-    """A started portal with these keys of its section."""
+def serve(desk: FakeDesk, **keys: Any) -> Served:
+    """A started portal with these keys of its section, and so many calls whose pictures are converted."""
     # Imported late: it names the reactor, which pytest-twisted must choose first.
     from avisiod.web.portal import make_portal
 

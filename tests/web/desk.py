@@ -25,6 +25,7 @@ class FakeDesk:
         self.asked: list[tuple[str, ...]] = []
         self.acceptances: list[ports.Acceptance] = []
         self.pages: list[ports.Page] = []
+        self.converting = True
         self.held: Deferred[None] | None = None
         self.on_asked: Callable[[tuple[str, ...]], None] = lambda what: None
 
@@ -60,6 +61,9 @@ class FakeDesk:
 
     def candidate(self, session: SessionId, candidate: str) -> None:
         self._note("candidate", session, candidate)
+
+    def converts(self) -> bool:
+        return self.converting
 
     def hang_up(self, session: SessionId) -> None:
         self._note("hang_up", session)

@@ -43,6 +43,14 @@ async def test_a_right_code_with_the_charter_that_was_shown_joins(served: Served
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_page_hears_at_once_whether_its_picture_could_be_converted(served: Served) -> None:
+    for converting in (True, False):
+        served.desk.converting = converting
+        page = await connect(served.portal.port)
+        assert (await page.hears("welcome"))["converts"] is converting
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_charter_that_is_not_in_force_is_refused_before_the_code_is_spent(served: Served) -> None:
     page = await connect(served.portal.port)
     await page.hears("welcome")

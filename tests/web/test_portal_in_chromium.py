@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import pathlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -32,6 +33,9 @@ navigator.mediaDevices.getUserMedia = (wish) => wish.video
   ? Promise.reject(new DOMException("none", "NotFoundError")) : open(wish);
 navigator.permissions.query = async () => ({ state: "prompt" });
 """
+
+
+VP8_ONLY = "RTCRtpSender.getCapabilities = () => ({ codecs: [{ mimeType: 'video/VP8' }] })"
 
 
 def tell(function: Callable[..., Any], *words: object) -> None:
@@ -495,10 +499,12 @@ async def test_the_browser_of_an_app_is_noticed_at_once(served: Served, agent: s
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_browser_that_cannot_is_told_before_anything_is_spent(served: Served) -> None:
+async def test_a_browser_that_cannot_is_told_before_anything_is_spent(desk: FakeDesk) -> None:
+    served = serve(desk, transcoded_calls=0)
+
     def steps(browser: Browser) -> Page:
         page = new_page(browser)
-        page.add_init_script("RTCRtpSender.getCapabilities = () => ({ codecs: [{ mimeType: 'video/VP8' }] })")
+        page.add_init_script(VP8_ONLY)
         page.goto(served.url)
         page.wait_for_selector("#incapable:not([hidden])")
         assert "H.264" in page.inner_text("#incapable-advice")
@@ -509,6 +515,57 @@ async def test_a_browser_that_cannot_is_told_before_anything_is_spent(served: Se
         assert page.is_disabled("#start")
         return page
 
+    try:
+        await browse(steps)
+    finally:
+        await served.portal.stop()
+
+
+@pytest.mark.parametrize("converting", [True, False])
+@pytest_twisted.ensureDeferred
+async def test_a_browser_without_h264_is_told_before_the_code_only_where_nothing_is_free_to_convert_it(
+    served: Served, converting: bool
+) -> None:
+    served.desk.converting = converting
+    served.desk.answer = lambda sdp: Deferred()  # the call's screen stays
+
+    def steps(browser: Browser) -> Page:
+        page = new_page(browser)
+        page.add_init_script(VP8_ONLY)
+        to_code(page, served.url)
+        assert page.is_hidden("#incapable")
+        if not converting:
+            page.wait_for_selector("#no-picture-now:not([hidden])")
+            assert "code reste valable" in page.inner_text("#no-picture-now-advice")
+        page.fill("#code", RIGHT)
+        page.check("#accept")
+        page.click("#join-button")
+        page.wait_for_selector("#step-call:not([hidden])")  # what the portal said at first was heard before
+        assert page.evaluate("() => document.getElementById('no-picture-now').hidden") == converting
+        return page
+
+    await browse(steps)
+
+
+@pytest_twisted.ensureDeferred
+async def test_where_the_picture_was_refused_the_call_says_that_it_has_sound_only(
+    served: Served, box: MediaBox
+) -> None:
+    async def answer(sdp: str) -> str:
+        """Refuse the picture, as for want of a transcoder."""
+        text = await box.answer(sdp)
+        return re.sub(r"m=video \d+", "m=video 0", text).replace("a=group:BUNDLE 0 1", "a=group:BUNDLE 0")
+
+    def steps(browser: Browser) -> Page:
+        page = new_page(browser)
+        page.add_init_script(VP8_ONLY)
+        to_call(page, served.url)
+        page.wait_for_selector("#step-call:not([hidden])")
+        page.wait_for_selector("#sound-only-call:not([hidden])")
+        assert "son seulement" in page.inner_text("#sound-only-call")
+        return page
+
+    served.desk.answer = answer
     await browse(steps)
 
 

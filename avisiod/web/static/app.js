@@ -1,6 +1,6 @@
 // The page: one step after the other, and what the portal says led to the right place.
 
-import { inAppAdvice, shortcoming } from "./capabilities.js";
+import { inAppAdvice, pictureless, shortcoming } from "./capabilities.js";
 import { Call } from "./call.js";
 import { setUpCode } from "./code.js";
 import { Connection } from "./connection.js";
@@ -68,7 +68,8 @@ const code = setUpCode((join) => {
 // Step 4: what the portal says.
 
 const heard = {
-  welcome({ charters }) {
+  welcome({ charters, converts }) {
+    notice("no-picture-now", pictureless(converts));
     const mine = page.charter;
     const known = charters.some((each) => each.language === mine.language && each.digest === mine.digest);
     if (!known && !call) code.charterChanged();

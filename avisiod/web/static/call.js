@@ -1,5 +1,6 @@
 // The call: its screen, its countdown, its buttons. What is true comes from the portal only.
 
+import { canH264 } from "./capabilities.js";
 import { announce, element, press, show } from "./dom.js";
 import * as devices from "./devices.js";
 import { memory } from "./memory.js";
@@ -69,6 +70,7 @@ export class Call extends EventTarget {
       return;
     }
     await this.#peer.answered(sdp);
+    element("sound-only-call").hidden = this.#peer.hasVideo || canH264();
   }
 
   refused() {

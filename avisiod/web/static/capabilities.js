@@ -1,6 +1,6 @@
 // What this browser can do, found out before a code is spent.
 
-import { _ } from "./texts.js";
+import { _, page } from "./texts.js";
 
 const IN_APP = [
   [/FBAN|FBAV|FB_IAB/i, "Facebook"],
@@ -56,7 +56,7 @@ export function shortcoming() {
       fatal: true,
     };
   }
-  if (!canH264()) {
+  if (!canH264() && !page.converts) {
     return {
       title: _("This browser may not show the picture of the call"),
       advice: _("It does not know the video format H.264 of the phones. You can go on with sound, or better use Chrome, Edge or Safari. Your code stays valid meanwhile."),
@@ -66,7 +66,17 @@ export function shortcoming() {
   return null;
 }
 
-function canH264() {
+/** What to tell before the code is given, where the portal can convert the picture but not now: {title, advice}, or null. */
+export function pictureless(converts) {
+  if (canH264() || converts || !page.converts) return null;
+  return {
+    title: _("Without picture at the moment"),
+    advice: _("This browser does not know the video format of the phones, and nothing is free to convert it. You can join with sound, or better open this page in Chrome, Edge or Safari. Your code stays valid meanwhile."),
+  };
+}
+
+/** Whether this browser knows the video format of the phones. */
+export function canH264() {
   const knows = (side) => {
     // Where a browser does not tell, it is only found out in the call.
     const codecs = window[side]?.getCapabilities?.("video")?.codecs;
