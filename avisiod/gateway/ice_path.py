@@ -37,7 +37,7 @@ class IcePath:
         self._ice = RTCIceTransport(self._gatherer)
         self._ice.on("statechange", self._changed)
         self._lost = lost
-        self._connected = self._closed = False
+        self._told = self._connected = self._closed = False
         self._adding: set[asyncio.Task[None]] = set()
         self._candidates = 0
 
@@ -75,6 +75,7 @@ class IcePath:
 
     async def connect(self, username: str, password: str) -> None:
         """Check pairs until the page has nominated one. ConnectionError where none works."""
+        self._told = True
         await self._ice.start(RTCIceParameters(usernameFragment=username, password=password))
         if self._ice.state != "completed":
             raise ConnectionError("no ICE candidate pair works")
@@ -94,7 +95,7 @@ class IcePath:
             task.cancel()
         await self._ice.stop()
         if self._port:
-            self._ports.give_back(self._port, time.monotonic())
+            self._ports.give_back(self._port, time.monotonic(), announced=self._told)
 
 
 def usable_candidate(text: str, ours: str) -> RTCIceCandidate | None:

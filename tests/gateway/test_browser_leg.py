@@ -345,6 +345,7 @@ async def test_an_ice_restart_that_is_given_up_or_goes_nowhere_leaves_the_old_pa
         await leg.restart([])  # another one before the first is answered
         leg.restarted(await page.offer())  # of a path that nobody checks from
         await until(lambda: len(settings.ports.given_back) == 3, "each port is free again")
+        assert settings.ports.rested == settings.ports.given_back[2:], "the page was told of one only"
         await page.send(rtp(8))
         await until(lambda: heard.packets, "the old path serves")
         await leg.close()

@@ -52,6 +52,8 @@ class AnyPort:
     def __init__(self) -> None:
         self.taken: list[int] = []
         self.given_back: list[int] = []
+        self.rested: list[int] = []
+        """Of those given back, which a peer was told of."""
 
     def take(self, now: float) -> tuple[socket.socket, ...]:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -59,8 +61,10 @@ class AnyPort:
         self.taken.append(sock.getsockname()[1])
         return (sock,)
 
-    def give_back(self, port: int, now: float) -> None:
+    def give_back(self, port: int, now: float, *, announced: bool = True) -> None:
         self.given_back.append(port)
+        if announced:
+            self.rested.append(port)
 
 
 def outside(silent_s: float = 6.0, certificate: RTCCertificate = CERTIFICATE, announced: str = "") -> Outside:
