@@ -64,6 +64,11 @@ class Place(Stage):
         make_certificate(self.folder / "turn.crt", self.folder / "turn.key")
         argv = ["turnserver", "-n", "--no-cli", f"--listening-ip={CORE}", f"--relay-ip={CORE}", "--realm=avisio"]
         argv += ["--listening-port=443", "--tls-listening-port=443", "--no-udp", "--no-dtls", "--no-tcp"]
+        argv += [
+            "--no-multicast-peers",
+            "--denied-peer-ip=0.0.0.0-255.255.255.255",
+            f"--allowed-peer-ip={BOX_OUTSIDE}",
+        ]
         argv += [f"--cert={self.folder}/turn.crt", f"--pkey={self.folder}/turn.key"]
         argv += ["--use-auth-secret", f"--static-auth-secret={SECRET}", "--log-file=stdout", "--verbose"]
         argv += [f"--pidfile={self.folder}/turn.pid", f"--db={self.folder}/turn.db"]
