@@ -16,7 +16,7 @@ from PIL import Image, ImageChops, ImageStat
 from avisiod.gateway import pictures, prompt_catalogue
 from avisiod.gateway.manifest import verify
 from avisiod.gateway.parameter_sets import Size
-from avisiod.gateway.prompts import language
+from avisiod.gateway.prompt_catalogue import language
 from tests.e2e.connected import FRAMES, connected, wait_ended
 from tests.e2e.one_call import ALIKE, PROMPTS
 from tests.network.internet import HOME, MOBILE

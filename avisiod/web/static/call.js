@@ -18,6 +18,7 @@ export class Call extends EventTarget {
   #peer;
   #stream;
   #iceServers = [];
+  #inside = false; // the portal has said `joined`, and not taken it back
   #waiting = false;
   #renew = false;
   #restarting = false;
@@ -55,6 +56,7 @@ export class Call extends EventTarget {
     memory.token = token;
     this.#iceServers = iceServers.map((server) => ({ ...server }));
     this.#forget();
+    this.#inside = true;
     const note = element("recording");
     note.textContent = recorded ? _("Recorded") : _("Not recorded");
     note.classList.toggle("on", recorded);
@@ -102,6 +104,7 @@ export class Call extends EventTarget {
       sounds.play("lost");
       this.#curtain(_("The call is interrupted, reconnecting…"), _("Stay on this page. The time goes on."));
     } else if (state === "waiting") {
+      this.#inside = false;
       this.#curtain(_("Sound and picture do not get through yet, trying again…"), _("Stay on this page. You need no new code."));
     } else {
       this.#curtain(_("Connecting…"), _("The person in detention sees that you are coming."));
@@ -129,6 +132,7 @@ export class Call extends EventTarget {
   /** The connection to the portal went; it is being made again. */
   away() {
     this.#forget();
+    this.#inside = false;
     this.#phase = "away";
     sounds.play("lost");
     this.#curtain(_("Your connection is lost, reconnecting…"), _("Stay on this page. You need no new code."));
@@ -195,7 +199,7 @@ export class Call extends EventTarget {
       this.#offer();
       return;
     }
-    if (!this.#connection.ready) return; // once the portal is back, all begins anew
+    if (!this.#inside || !this.#connection.ready) return; // once the portal is back, all begins anew
     this.#restarting = true;
     this.#send(() => this.#peer.restart());
     clearTimeout(this.#stuck);
@@ -214,7 +218,7 @@ export class Call extends EventTarget {
       this.#renew = true;
       return;
     }
-    if (!this.#connection.ready) return;
+    if (!this.#inside || !this.#connection.ready) return;
     this.#waiting = true;
     make().catch(() => { this.#answered(); });
   }
