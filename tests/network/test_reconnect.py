@@ -169,10 +169,14 @@ def test_a_page_whose_network_was_away_is_back_with_a_new_session(talk: Talk, pl
     assert talk.events().count("CameBack") > came_back
 
 
-def test_a_page_that_goes_from_wifi_to_a_mobile_network_is_back(talk: Talk, place: Place) -> None:
+def test_a_page_that_goes_from_wifi_to_a_mobile_network_and_back_is_there_each_time(talk: Talk, place: Place) -> None:
     assert talk.relative.path().local_address == HOME
     place.net.go_mobile()
     wait_until(lambda: talk.relative.path().local_address == MOBILE, GRACE_S, "the page is there by another network")
+    talk.wait_both_see()
+    talk.is_as_before()
+    place.net.go_home()
+    wait_until(lambda: talk.relative.path().local_address == HOME, GRACE_S, "and back again")
     talk.wait_both_see()
     talk.is_as_before()
 
