@@ -168,7 +168,7 @@ class Metrics:
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
         hot_path = "compiled" if compiled.form().startswith("compiled") else "plain"
-        Info("avisiod_build", "The program that runs; a plain hot path costs twice.", registry=registry).info(
+        Info("avisiod_build", "The program that runs; a plain hot path costs a third more.", registry=registry).info(
             {"version": version("avisiod"), "hot_path": hot_path}
         )
         self._calls = Gauge("avisiod_calls", "Calls by state.", ["state"], registry=registry)
