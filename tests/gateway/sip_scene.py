@@ -47,7 +47,7 @@ def connect(client: SipClient, worker: Worker) -> str:
     mark = worker.told.mark()
     with Answering(worker):
         response = client.authenticated("INVITE", NUMBER, OFFER)
-    assert response.status == 200
+    assert response.status == 200, response.status
     client.established(response)
     client.send(client.within("ACK").encode())
     worker.wait(wire.Acknowledged, mark)
