@@ -27,17 +27,15 @@ NOT_SHOWN = ("incomplete", "undecodable", "awaiting", "late", "surplus", "overru
 """Why a transcoder left something out. Frames: a packet of it was lost; no decoder takes it; it builds on one that is
 missing; the processor was too slow, from here to the next keyframe, or for this one. Packets: they came faster than
 they were taken, by the transcoder or by the media worker."""
+PORTAL_REFUSALS = ("connection", "page", "origin", "request", "dawdling", "frame", "message", "too_fast")
+SIP_REFUSALS = ("not_edge", "no_dialogue", "body", "unreadable")
+COUNTER_REFUSALS = ("denied", "refused", "failed")
 DOORS = (
-    ("portal", "connection"),
-    ("portal", "page"),
-    ("portal", "origin"),
-    ("sip", "not_edge"),
-    ("counter", "denied"),
-    ("counter", "refused"),
-    ("counter", "failed"),
+    *(("portal", why) for why in PORTAL_REFUSALS),
+    *(("sip", why) for why in SIP_REFUSALS),
+    *(("counter", why) for why in COUNTER_REFUSALS),
 )
-"""Where something is turned away, and why: no place for a connection or page, a page of another site, an INVITE that
-did not come through the edge, a user who may not use avisioctl, a request of staff that was refused or failed."""
+"""Where something is turned away, and why: see `avisiod_refused`."""
 
 
 class Stream(Protocol):
@@ -452,8 +450,11 @@ class _World:
         )
         self._refused = Counter(
             "avisiod_refused",
-            "Turned away: at the portal for want of place (connection, page) or of another site (origin), at a SIP "
-            "worker because it did not come through the edge.",
+            "Turned away. At the portal: no place (connection, page), of another site (origin), requests that no "
+            "browser makes (request), connections that dawdle (dawdling), WebSocket frames against the rules or "
+            "too many (frame), messages that say nothing or come at the wrong time (message) or too fast (too_fast). "
+            "At a SIP worker: INVITEs past the edge (not_edge), without a free dialogue there (no_dialogue), whose "
+            "body is no session description (body), messages that cannot be read (unreadable).",
             ["door", "why"],
             registry=registry,
         )

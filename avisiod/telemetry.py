@@ -10,7 +10,7 @@ from avisiod.config import Config
 from avisiod.devices.modem_state import ModemState
 from avisiod.gateway.stats import CallStats, TranscoderStats
 from avisiod.gateway.supervisor import Worker
-from avisiod.metrics import WORKER_KINDS, Metrics, watch_loop
+from avisiod.metrics import SIP_REFUSALS, WORKER_KINDS, Metrics, watch_loop
 
 
 class Telemetry:
@@ -108,7 +108,8 @@ class Telemetry:
         world = self.metrics.world
         for why, total in refused.items():
             world.refused("portal", why, total)
-        world.refused("sip", "not_edge", sum(worker.refused for worker in workers))
+        for why in SIP_REFUSALS:
+            world.refused("sip", why, sum(worker.refused[why] for worker in workers))
         self.metrics.store_up(up=store_up)
         problems = []
         up = {}

@@ -53,14 +53,16 @@ class IcePath:
         return tuple(candidate_to_sdp(each) for each in self._gatherer.getLocalCandidates())
 
     def add_candidate(self, candidate: str) -> bool:
-        """A trickled candidate, with or without `candidate:`; what cannot be used is passed over. False: nonsense.
+        """A trickled candidate, with or without `candidate:`; what cannot be used is passed over. False: nonsense, or too many.
 
         Empty, the end of candidates, is not told to ICE: the page's own checks may still arrive from addresses that
         it never listed, because its mDNS names say nothing to a server.
         """
         text = candidate.strip().removeprefix("a=").removeprefix("candidate:")
-        if not text or self._candidates >= MAX_CANDIDATES or self._closed:
+        if not text or self._closed:
             return True
+        if self._candidates >= MAX_CANDIDATES:
+            return False
         try:
             parsed = usable_candidate(text, self._address)
         except ValueError:

@@ -326,6 +326,7 @@ class MediaCall:
             self.unbridge()
         leg, side = self._outside, self._outside_side
         if self._outside_feedback is not None:
+            self._tell(wire.Stats, stats=self._stats())  # the last of this leg: the next one counts anew
             self._outside_feedback.stop()
         self._conversion.close()
         self._outside = self._outside_side = self._outside_feedback = None

@@ -22,6 +22,7 @@ from avisiod.gateway.sip_message import PHONE_HEADER, TRANSPORT_HEADER, BodyUnsu
 
 log = logging.getLogger(__name__)
 
+REASONS = ("not_edge", "no_dialogue", "body", "unreadable")
 POLL_MS = 20
 """How long PJSIP waits for a packet before control's orders are looked at."""
 DRAIN_RETRY_S = 30
@@ -33,6 +34,12 @@ SETTLE_S = 0.6
 for want of one. After INVITES_AT_ONCE within SETTLE_S the network therefore waits; honest phones dial more slowly."""
 WARNINGS = 2
 """PJSIP's log level for warnings; from 4 on it would write whole messages, with numbers."""
+_SIGNS = (
+    ("unreadable", "bytes packet from"),
+    ("unreadable", "Error processing packet"),
+    ("no_dialogue", "too many calls"),
+)
+"""What turns up in PJSIP's log when it drops a message that it cannot read, or answers an INVITE with 486."""
 _USER = re.compile(r"(sips?|tel):[^@\s;>]+", re.IGNORECASE)
 
 
@@ -47,9 +54,19 @@ class Order(NamedTuple):
 
 
 class _Log(pj.LogWriter):
+    """What PJSIP turns away by itself shows nowhere but in its log."""
+
+    def __init__(self, turned_away: collections.Counter[str]) -> None:
+        super().__init__()
+        self._turned_away = turned_away
+
     @guarded
     def write(self, entry: pj.LogEntry) -> None:
-        log.debug("pjsip: %s", _USER.sub(r"\1:…", entry.msg.strip()))
+        text = entry.msg.strip().partition("\n")[0]  # the message that was not understood follows, with its numbers
+        for why, sign in _SIGNS:
+            if sign in text:
+                self._turned_away[why] += 1
+        log.debug("pjsip: %s", _USER.sub(r"\1:…", text))
 
 
 class _Account(pj.Account):
@@ -86,9 +103,9 @@ class SipEndpoint:
         self._arrivals: collections.deque[float] = collections.deque()
         """When the latest INVITEs came."""
         self._breath = threading.Event()
-        self._refused = 0
-        """Written in PJSIP's thread only, as `_refused_told` is in the other."""
-        self._refused_told = 0
+        self._turned_away: collections.Counter[str] = collections.Counter()
+        """Written in PJSIP's thread only, as `_told` is in the other."""
+        self._told: collections.Counter[str] = collections.Counter()
         self._draining = False
         self._on_empty: Callable[[], None] | None = None
         self._stopped: Deferred[None] | None = None
@@ -106,10 +123,11 @@ class SipEndpoint:
         """Fires when PJSIP's thread is seen alive."""
         return self._order(lambda: None)
 
-    def take_refused(self) -> int:
-        """How many INVITEs past the edge were refused since this was asked last."""
-        total = self._refused
-        new, self._refused_told = total - self._refused_told, total
+    def take_refused(self) -> dict[str, object]:
+        """What was turned away since this was asked last, by the reasons of wire.Ping."""
+        total = collections.Counter({why: self._turned_away[why] for why in REASONS})
+        new: dict[str, object] = {why: total[why] - self._told[why] for why in REASONS}
+        self._told = total
         return new
 
     def answer(self, sip_call: str, sdp: str) -> Deferred[None]:
@@ -181,8 +199,9 @@ class SipEndpoint:
         config.uaConfig.threadCnt, config.uaConfig.mainThreadOnly = 0, True
         config.uaConfig.maxCalls = settings.dialogues
         config.uaConfig.userAgent = "avisiod"
-        config.logConfig.level, config.logConfig.consoleLevel, config.logConfig.msgLogging = WARNINGS, 0, 0
-        writer = _Log()
+        # consoleLevel: what reaches the writer, which takes the console's place.
+        config.logConfig.level, config.logConfig.consoleLevel, config.logConfig.msgLogging = WARNINGS, WARNINGS, 0
+        writer = _Log(self._turned_away)
         writer.__disown__()  # PJSIP deletes it
         config.logConfig.writer = writer
         config.medConfig.hasIoqueue, config.medConfig.threadCnt = False, 0
@@ -291,8 +310,8 @@ class SipEndpoint:
         phone = invite.header(PHONE_HEADER)
         if source.rpartition(":")[0].strip("[]") not in self._settings.edge or not phone:
             # One WARNING: whoever floods us must not fill the journal as well.
-            level = logging.DEBUG if self._refused else logging.WARNING
-            self._refused += 1
+            level = logging.DEBUG if self._turned_away["not_edge"] else logging.WARNING
+            self._turned_away["not_edge"] += 1
             log.log(level, "an INVITE that did not come through the edge was refused, from %s", source)
             call.refuse(403, "not from the edge")
         elif self._draining:
@@ -301,6 +320,7 @@ class SipEndpoint:
             try:
                 offer = invite.sdp()
             except BodyUnsupported as why:
+                self._turned_away["body"] += 1
                 log.warning("an INVITE of phone %s was refused: %s", phone, why, extra={"phone": phone})
                 call.refuse(415, str(why))
                 return

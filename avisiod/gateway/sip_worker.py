@@ -127,7 +127,7 @@ class ControlLink(amp.AMP):
     @wire.Ping.responder
     def _ping(self) -> defer.Deferred[dict[str, object]]:
         endpoint = self._worker.endpoint
-        return endpoint.ping().addCallback(lambda _alive: {"refused": endpoint.take_refused()})
+        return endpoint.ping().addCallback(lambda _alive: endpoint.take_refused())
 
     @wire.AnswerInvite.responder
     def _answer_invite(self, sip_call: str, answer: str) -> defer.Deferred[dict[str, object]]:

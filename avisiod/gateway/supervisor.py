@@ -5,6 +5,7 @@ of the same row DEBUG. What it held is lost: the owner is told through `on_down`
 somebody stopped (SIGSTOP) is made to go on, which costs its calls nothing.
 """
 
+import collections
 import logging
 import os
 import signal
@@ -67,8 +68,8 @@ class Worker:
         self.name = module.rpartition(".")[2]
         self.up = False
         self.restarts = 0
-        self.refused = 0
-        """What the worker, and those before it, turned away: wire.Ping."""
+        self.refused: collections.Counter[str] = collections.Counter()
+        """What the worker, and those before it, turned away, by reason: wire.Ping."""
         self.retiring = False
         """It grew too large: it gets nothing new, and is replaced once it holds nothing."""
         self.replaced = 0
@@ -213,7 +214,7 @@ class Worker:
 
     def _ponged(self, answer: dict[str, Any]) -> None:
         self._pinged_at = None
-        self.refused += answer.get("refused") or 0
+        self.refused.update({why: count for why, count in answer.items() if count})
 
     def _look(self) -> None:
         """Whether somebody stopped it: until Ping tells, its calls would stand still for seconds, then be lost."""

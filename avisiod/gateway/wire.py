@@ -71,11 +71,17 @@ class Configure(amp.Command):
 class Ping(amp.Command):
     """Answered at once from the worker's main loop; silence means that it hangs.
 
-    `refused`: how many INVITEs a SIP worker turned away since the last answer, because they came past the edge.
+    A SIP worker says what it turned away since the last answer: INVITEs that came past the edge (`not_edge`), without
+    a free dialogue (`no_dialogue`), for their body (`body`); messages that cannot be read (`unreadable`).
     """
 
     arguments = []
-    response = [(b"refused", amp.Integer(optional=True))]
+    response = [
+        (b"not_edge", amp.Integer(optional=True)),
+        (b"no_dialogue", amp.Integer(optional=True)),
+        (b"body", amp.Integer(optional=True)),
+        (b"unreadable", amp.Integer(optional=True)),
+    ]
 
 
 # Control to the SIP worker.

@@ -20,6 +20,14 @@ def client_address(peer: str, forwarded_for: Iterable[str], trusted: Collection[
     return address
 
 
+def neighbourhood(address: str) -> str:
+    """Whom an address stands for where places are counted: itself, in IPv6 its /64, of which one person has all."""
+    known = plain(address)
+    if ":" not in known:
+        return known
+    return str(ipaddress.ip_network((known, 64), strict=False))
+
+
 def plain(address: str) -> str:
     """One spelling for each address (IPv4 in IPv6 unwrapped, zone dropped); empty where it is none."""
     try:

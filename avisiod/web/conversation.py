@@ -62,7 +62,9 @@ class Conversation:
         address: str,
         line: Line,
         now: Callable[[], float],
+        refused: Callable[[messages.What], None] = lambda _what: None,
     ) -> None:
+        """`refused` is told of every message that had no effect."""
         self._desk = desk
         self._charters = charters
         self._languages = languages
@@ -70,6 +72,7 @@ class Conversation:
         self._address = address
         self._line = line
         self._now = now
+        self._refused = refused
         self._bucket = Bucket(MESSAGES_PER_S, MESSAGES_AT_ONCE, now())
         self._session: SessionId | None = None
         self._answering: SessionId | None = None
@@ -274,6 +277,7 @@ class Conversation:
 
     def _error(self, what: messages.What, detail: str) -> None:
         log.debug("a page was answered %s", what)
+        self._refused(what)
         self._say(messages.Error(what=what, advice=self._texts.gettext(ADVICE[what]), detail=detail))
 
     def _say(self, message: messages.Message) -> None:

@@ -12,7 +12,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 
 from avisiod.clock import Clock, Timer
-from avisiod.web.addresses import plain
+from avisiod.web.addresses import neighbourhood, plain
 from avisiod.web.limits import Places
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,12 @@ class Visitor(ProtocolWrapper):
         """Let it in, for a while."""
         ProtocolWrapper.makeConnection(self, transport)
         clock = self.factory.clock
-        self._timer = clock.call_at(clock.now() + HTTP_LIFETIME_S, transport.abortConnection)
+        self._timer = clock.call_at(clock.now() + HTTP_LIFETIME_S, self._too_long)
+
+    def _too_long(self) -> None:
+        self.factory.dawdled += 1
+        transport: Any = self.transport
+        transport.abortConnection()
 
     def stays(self) -> None:
         """It is a WebSocket now, with limits of its own."""
@@ -62,11 +67,14 @@ class Doorman(WrappingFactory):
         """Proxies: all relatives come through them."""
         self.places = Places(CONNECTIONS, CONNECTIONS_PER_ADDRESS)
         self.refused = 0
+        self.dawdled = 0
+        """Connections that took too long over what should be quick."""
 
     def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: N802 - Twisted's name
         """Wrap the protocol of a new connection; None, which closes it unread, when there is no place."""
-        address = plain(getattr(addr, "host", ""))
-        if not self.places.take(address, shared=address in self.shared):
+        peer = getattr(addr, "host", "")
+        address = neighbourhood(peer)
+        if not self.places.take(address, shared=plain(peer) in self.shared):
             self.refused += 1
             level = logging.WARNING if self.refused == 1 else logging.DEBUG
             log.log(level, "connection refused, %d open: no place, or too many of one address", self.places.taken)

@@ -1,5 +1,6 @@
 """The headers of every answer: nothing from elsewhere, nothing inline, nothing kept that should not be."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -61,10 +62,12 @@ class PortalRequest(Request):
     """A request of the portal: it has no body, and its answer carries the security headers."""
 
     always: tuple[tuple[bytes, bytes], ...] = ()
+    refused: Callable[[], None] = staticmethod(lambda: None)
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
         """Refuse a body before it is read."""
         if length is None or length > MAX_BODY_BYTES:
+            self.refused()
             transport: Any = self.channel.transport
             transport.write(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\n")
             self.channel.loseConnection()
@@ -88,13 +91,14 @@ class PortalRequest(Request):
             host: bytes = self.getRequestHostname()  # type: ignore[no-untyped-call]
             host.decode()
         except UnicodeDecodeError:
+            self.refused()
             self.setResponseCode(400)
             self.finish()  # type: ignore[no-untyped-call]
             return
         Request.process(self)
 
 
-def request_class(public_url: str) -> type[PortalRequest]:
-    """The request class of a portal at this address."""
+def request_class(public_url: str, refused: Callable[[], None] = lambda: None) -> type[PortalRequest]:
+    """The request class of a portal at this address; `refused` is told of each one that is turned away unread."""
     always = tuple((name.encode(), value.encode()) for name, value in security_headers(public_url).items())
-    return type("PortalRequest", (PortalRequest,), {"always": always})
+    return type("PortalRequest", (PortalRequest,), {"always": always, "refused": staticmethod(refused)})

@@ -1,5 +1,6 @@
 """The relatives' portal as the daemon sees it: made, started, stopped."""
 
+import collections
 import logging
 from typing import Any
 
@@ -42,6 +43,7 @@ class RelativesPortal:
         self._charters = charter.load(portal.charter_folder, self._language)
         self._settings = portal
         self._listening: Any = None
+        self._turned_away: collections.Counter[str] = collections.Counter()
 
         def converse(address: str, line: Line) -> Conversation:
             return Conversation(
@@ -51,15 +53,15 @@ class RelativesPortal:
                 address=address,
                 line=line,
                 now=clock.now,
+                refused=self._count,
             )
 
         self.sockets = Sockets(
             public_url=portal.public_url, trusted=portal.trusted_proxies, clock=clock, converse=converse
         )
         self._pages = Pages(config, self._charters, languages, WebSocketResource(self.sockets))
-        site: Any = Site(
-            self._pages.app.resource(), requestFactory=request_class(portal.public_url), timeout=IDLE_HTTP_S
-        )
+        requests = request_class(portal.public_url, self._bad_request)
+        site: Any = Site(self._pages.app.resource(), requestFactory=requests, timeout=IDLE_HTTP_S)
         site.displayTracebacks = False
         # An access log would keep every relative's address.
         site.log = lambda _: None
@@ -99,12 +101,23 @@ class RelativesPortal:
 
     @property
     def refused(self) -> dict[str, int]:
-        """Connections and pages that were turned away since the start, by reason."""
+        """What was turned away since the start, by reason: connections, pages, requests, frames, messages."""
         return {
             "connection": self.doorman.refused,
             "page": self.sockets.no_place,
             "origin": self.sockets.wrong_origins,
+            "request": self._turned_away["request"],
+            "dawdling": self.doorman.dawdled,
+            "frame": self.sockets.broken_frames,
+            "message": self._turned_away["malformed"] + self._turned_away["out_of_order"],
+            "too_fast": self._turned_away["too_fast"],
         }
+
+    def _count(self, what: str) -> None:
+        self._turned_away[what] += 1
+
+    def _bad_request(self) -> None:
+        self._count("request")
 
     def reload(self) -> None:
         """Take up the site's charters anew; CharterUnreadable, and the former ones stay, when one is faulty.

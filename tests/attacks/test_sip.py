@@ -110,6 +110,12 @@ def edge_refused(edge: Kamailio) -> dict[str, float]:
     return {why: float(count) for why, count in found}
 
 
+def counted(worker: Worker) -> dict[str, int]:
+    """What the worker has turned away since it was asked last."""
+    answer = worker.ask(wire.Ping)
+    return {name.decode(): int(count) for name, count in answer.items() if not name.startswith(b"_")}
+
+
 def good_invite(phone: SipClient, **headers: str) -> bytes:
     phone.new_dialogue()
     return phone.request("INVITE", NUMBER, OFFER_OF_EDGE, **headers).encode()
@@ -282,7 +288,9 @@ def test_a_flood_past_the_edge_takes_no_dialogue_and_is_counted(
     throw(flood, worker.address, "127.0.0.2")
     assert worker.told.items(mark) == []
     served(phone, worker)
-    assert int(worker.ask(wire.Ping)[b"refused"]) >= 8, "the others found no dialogue free and heard 486"
+    found = counted(worker)
+    assert found["not_edge"] >= 8
+    assert found["not_edge"] + found["no_dialogue"] >= 300, "the others found no dialogue free and heard 486"
     warnings = [line for line in worker.process.lines.items(log) if line.startswith("WARNING")]
     assert len(warnings) <= 2, "a flood does not fill the journal"
 
@@ -318,3 +326,19 @@ def test_a_flood_at_the_edge_is_counted_by_reason(folder: Path, worker: Worker) 
         counted = edge_refused(edge)
         assert (counted["scanner"], counted["login"]) == (1, 1)
         assert counted["flood"] >= 1
+
+
+def test_what_a_worker_cannot_read_or_use_is_counted(edge: Kamailio, worker: Worker, phone: SipClient) -> None:
+    counted(worker)
+    throw([good_invite(phone).replace(b"CSeq: ", b"CSeq: x", 1)] * 3, worker.address, EDGE_HOST)
+    phone.new_dialogue()
+    first = phone.request("INVITE", NUMBER, OFFER, Content_Encoding="gzip")
+    challenge = phone.ask(first)
+    phone.acknowledge(first, challenge)
+    again = phone.request("INVITE", NUMBER, OFFER, Content_Encoding="gzip")
+    again.add("Proxy-Authorization", phone.digest(challenge.get("proxy-authenticate"), "INVITE", NUMBER))
+    response = phone.ask(again)
+    phone.acknowledge(again, response)
+    assert response.status == 415
+    found = counted(worker)
+    assert (found["unreadable"], found["body"], found["not_edge"]) == (3, 1, 0)

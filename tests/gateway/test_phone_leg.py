@@ -447,6 +447,16 @@ class _Said(logging.Handler):
 
 
 @media_test
+async def test_reports_alone_keep_a_muted_phone_from_being_silent():
+    async with Rig(rules=PhoneRules(silent_s=5.0)) as rig:
+        rig.leg.heard = muted_at = rig.leg.heard - 4.0
+        rig.phone.audio_rtcp.sendto(rtcp.build(rtcp.ReceiverReport(ssrc=7)), rig.audio_rtcp)
+        await until(lambda: bool(rig.listener.reports))
+        rig.leg.check(muted_at + 6.0)
+        assert rig.listener.states == ["connected"]
+
+
+@media_test
 async def test_a_refused_offer_and_a_full_range_leave_nothing_behind():
     async with Rig() as rig:
         arguments = {"rules": PhoneRules(), "now": rig.now, "loop": asyncio.get_running_loop()}

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_twisted
-from twisted.internet import reactor, ssl
+from twisted.internet import address, reactor, ssl
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
@@ -214,3 +214,67 @@ def test_a_certificate_that_does_not_fit_its_key_is_refused_at_start(tmp_path: p
         Certificate(str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"))
     with pytest.raises(CertificateUnusable, match="none"):
         Certificate(str(tmp_path / "none.pem"), str(tmp_path / "key.pem"))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_page_that_only_pings_is_dropped_and_counted(served: Served) -> None:
+    """Whoever never reads would have us keep an answer to each."""
+    page = await connect(served.portal.port)
+    await page.hears("welcome")
+    for _ in range(int(socket.FRAMES_AT_ONCE) + 30):
+        page.sendPing(b"x" * 100)
+    await page.closed
+    assert served.portal.refused["frame"] == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_message_in_endless_fragments_is_dropped_and_counted(served: Served) -> None:
+    page = await connect(served.portal.port)
+    await page.hears("welcome")
+    page.beginMessage()
+    for _ in range(int(socket.FRAMES_AT_ONCE) + 30):
+        page.sendMessageFrame(b"")
+    await page.closed
+    assert served.portal.refused["frame"] == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_person_has_a_whole_64_of_ipv6_and_no_more_places_for_it(served: Served) -> None:
+    door = served.portal.doorman
+    door.places = doorman.Places(total=10, per_address=2)
+    hosts = ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::3", "2001:db8:0:1::1"]
+    let_in = [door.buildProtocol(address.IPv6Address("TCP", host, 1)) is not None for host in hosts]
+    assert let_in == [True, True, False, True]
+    assert served.portal.refused["connection"] == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_whatever_is_turned_away_is_counted_by_its_reason(timed: Timed) -> None:
+    before = dict.fromkeys(timed.portal.refused, 0)
+    assert timed.portal.refused == before
+    dawdler = await dawdle(timed.portal.port)
+    await get(timed, "/robots.txt")
+    timed.clock.turn(doorman.HTTP_LIFETIME_S + 1)
+    await dawdler.lost
+    await get(timed, "/%ff")
+    await get(timed, "/", method="POST", Content_Length="5")
+    with pytest.raises(ConnectionError):
+        await connect(timed.portal.port, origin="http://elsewhere.example")
+    with pytest.raises(ConnectionError):
+        await connect(timed.portal.port, protocols=("other",))
+    page = await connect(timed.portal.port)
+    await page.hears("welcome")
+    page.say(type="nonsense")
+    assert (await page.hears("error"))["what"] == "malformed"
+    page.say(type="hang_up")
+    assert (await page.hears("error"))["what"] == "out_of_order"
+    for _ in range(70):
+        page.say(type="hello", language="fr")
+    assert (await page.hears("error"))["what"] == "too_fast"
+    await page.closed
+    broken = await connect(timed.portal.port)
+    await broken.hears("welcome")
+    broken.sendFrame(opcode=3)  # reserved (RFC 6455 section 5.2)
+    await broken.closed
+    expected = {"dawdling": 1, "request": 2, "origin": 1, "message": 2, "too_fast": 1, "frame": 2}
+    assert timed.portal.refused == before | expected
