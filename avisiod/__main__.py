@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avisiod.clock import install_reactor
+from avisiod.privacy import hide_memory
 
 if TYPE_CHECKING:
     from avisiod.config import Config
@@ -42,6 +43,7 @@ def main() -> int:
         return 2
     if arguments.list_sip_workers:
         return list_sip_workers(config, Path(arguments.list_sip_workers))
+    hide_memory()
     install_reactor()
     from avisiod import daemon  # imports the reactor, which is chosen by now
 

@@ -29,6 +29,7 @@ from avisiod.gateway.media_call import MediaCall
 from avisiod.gateway.settings import MediaWorkerSettings, media_settings
 from avisiod.gateway.workshop import Workshop
 from avisiod.log import setup_worker
+from avisiod.privacy import hide_memory
 
 log = logging.getLogger(__name__)
 
@@ -300,6 +301,7 @@ class _Link(amp.AMP):
 def main() -> None:
     """Serve on descriptor 3 until control is gone."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)  # until Configure tells more
+    hide_memory()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(*COLLECT_AFTER)
     import uvloop  # here, with the reactor: tests import this module and have a loop of their own

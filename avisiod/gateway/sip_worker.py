@@ -19,6 +19,7 @@ from avisiod.clock import install_reactor
 from avisiod.gateway import wire
 from avisiod.gateway.settings import SipWorkerSettings, sip_settings
 from avisiod.gateway.sip_endpoint import SipEndpoint
+from avisiod.privacy import hide_memory
 
 log = logging.getLogger("avisiod.gateway.sip_worker")
 
@@ -156,6 +157,7 @@ def _done(order: defer.Deferred[None]) -> defer.Deferred[dict[str, object]]:
 
 def main() -> int:
     """Serve until control closes the socket, or orders us to end and the last call is over; the exit status."""
+    hide_memory()
     loop = asyncio.new_event_loop()
     install_reactor(loop)
     from twisted.internet import reactor as installed  # only now is it the asyncio one
