@@ -47,7 +47,9 @@ SEEN = (
     "avisiod.gateway.leg",
     "avisiod.gateway.manifest",
     "avisiod.gateway.parameter_sets",
+    "avisiod.gateway.phone_srtp",
     "avisiod.gateway.rtcp",
+    "avisiod.gateway.sdes",
     "avisiod.gateway.sdp_phone",
     "avisiod.gateway.stats",
 )

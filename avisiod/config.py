@@ -63,8 +63,9 @@ class Sip(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Processes; 0 means enough for `calls.capacity` and one to spare."""
     dialogues_per_worker: Annotated[int, Meta(ge=1)] = 4
     """Dialogues of one worker at once. 4 is what the pjsua2 wheel was built for: more takes a wheel of your own."""
-    edge: tuple[str, ...] = ("127.0.0.1",)
-    """Addresses from which INVITE is accepted."""
+    edge: tuple[str, ...] = ("127.0.0.1:5059",)
+    """Where INVITE is accepted from: Kamailio's address with the port of its inner socket, which no other program can
+    use while Kamailio runs; without a port every program on that address is believed."""
     realm: str = "avisio"
     """Realm of the phones' digest (RFC 7616), the same as in the edge's settings; HA1 values are bound to it."""
     edge_database: str = "/var/lib/avisiod/edge.db"

@@ -98,6 +98,14 @@ def _calls(config: Config) -> Iterator[Finding]:
         yield Finding(keys[:1], "not from the longest to the shortest", "sort them, each once")
 
 
+def _host(address: str) -> str:
+    """The address of `192.0.2.1:5059` or `[2001:db8::1]:5059`; anything else as it is."""
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535 or (":" in host and not host.startswith("[")):
+        return address
+    return host.removeprefix("[").removesuffix("]")
+
+
 def _addresses(config: Config) -> Iterator[Finding]:
     single = {
         "sip.address": config.sip.address,
@@ -109,7 +117,7 @@ def _addresses(config: Config) -> Iterator[Finding]:
     if config.media.outside_announced:
         single["media.outside_announced"] = config.media.outside_announced
     for place, address in enumerate(config.sip.edge):
-        single[f"sip.edge[{place}]"] = address
+        single[f"sip.edge[{place}]"] = _host(address)
     for place, address in enumerate(config.portal.trusted_proxies):
         single[f"portal.trusted_proxies[{place}]"] = address
     for key, address in single.items():

@@ -53,8 +53,9 @@ class IcePath:
         return tuple(candidate_to_sdp(each) for each in self._gatherer.getLocalCandidates())
 
     def add_candidate(self, candidate: str) -> bool:
-        """A trickled candidate, with or without `candidate:`; what cannot be used is passed over. False: nonsense, or too many.
+        """A trickled candidate, with or without `candidate:`; what cannot be used is passed over.
 
+        False: nonsense, or too many of them.
         Empty, the end of candidates, is not told to ICE: the page's own checks may still arrive from addresses that
         it never listed, because its mDNS names say nothing to a server.
         """

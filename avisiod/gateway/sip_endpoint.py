@@ -308,7 +308,8 @@ class SipEndpoint:
         if call.sip_call not in self._calls:
             return  # cancelled at once
         phone = invite.header(PHONE_HEADER)
-        if source.rpartition(":")[0].strip("[]") not in self._settings.edge or not phone:
+        host = source.rpartition(":")[0].strip("[]")
+        if not {source, host} & set(self._settings.edge) or not phone:
             # One WARNING: whoever floods us must not fill the journal as well.
             level = logging.DEBUG if self._turned_away["not_edge"] else logging.WARNING
             self._turned_away["not_edge"] += 1

@@ -342,3 +342,21 @@ def test_what_a_worker_cannot_read_or_use_is_counted(edge: Kamailio, worker: Wor
     assert response.status == 415
     found = counted(worker)
     assert (found["unreadable"], found["body"], found["not_edge"]) == (3, 1, 0)
+
+
+def test_another_program_on_the_edges_host_is_not_the_edge(folder: Path) -> None:
+    """A port that Kamailio holds cannot be sent from; the header that makes a phone of oneself can be written."""
+    with (
+        SipClient("127.0.0.1:9") as edges,
+        SipClient("127.0.0.1:9") as other,
+        Worker(folder, edge=(f"127.0.0.1:{edges.port}",)) as worker,
+    ):
+        for client in (edges, other):
+            client.edge = worker.address
+        invite = other.request("INVITE", NUMBER, OFFER, X_Avisio_Phone="cell1")
+        assert other.ask(invite).status == 403
+        assert worker.told.items() == []
+        with Answering(worker):
+            response = edges.ask(edges.request("INVITE", NUMBER, OFFER, X_Avisio_Phone="cell1"))
+        assert response.status == 200
+        assert counted(worker)["not_edge"] == 1

@@ -146,6 +146,7 @@ class Stage:
             "sip": {
                 "port": free_range()[0],
                 "workers": 2,
+                "edge": [f"127.0.0.1:{free_port()}"],
                 "edge_database": str(self.folder / "kamailio" / "edge.db"),
             },
             "media": {"workers": 1, "phone_ports": list(free_range(200)), "outside_ports": list(free_range(100))},
@@ -253,6 +254,7 @@ class Stage:
             phones_db=self.database,
             address=self._edge_address,
             tls=self._tls,
+            inner_port=int(sip["edge"][0].rpartition(":")[2]),
         )
         self._edge = self._closing.enter_context(edge)
         self.story.add("kamailio", f"is the edge, on port {self._edge.port}")

@@ -86,10 +86,10 @@ class Pool:
 
     def __init__(self, folder: Path) -> None:
         first, _ = free_range(WORKERS)
-        config = Config(sip=Sip(port=first, workers=WORKERS))
+        self.edge = Kamailio(folder, [("127.0.0.1", first + n) for n in range(WORKERS)], phones=PHONES)
+        config = Config(sip=Sip(port=first, workers=WORKERS, edge=(f"127.0.0.1:{self.edge.inner_port}",)))
         self.gateway = SipGateway(reactor, SystemClock(asyncio.get_event_loop()), config)
         self.board = Board(self.gateway)
-        self.edge = Kamailio(folder, [("127.0.0.1", first + n) for n in range(WORKERS)], phones=PHONES)
         self.closing = ExitStack()
 
     def phone(self, user: str) -> SipClient:

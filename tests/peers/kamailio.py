@@ -38,13 +38,14 @@ class Kamailio:
         address: str = "127.0.0.1",
         port: int = 0,
         tls: bool = False,
+        inner_port: int = 0,
         settings: Mapping[str, str] | None = None,
         realm: str = REALM,
     ) -> None:
         self.folder = folder
         self.address = address
         self.port = port or free_port()
-        self.inner_port, self.metrics_port = free_port(), free_port()
+        self.inner_port, self.metrics_port = inner_port or free_port(), free_port()
         self.tls_port = free_port() if tls else 0
         self.edge_db = folder / "edge.db"
         self._process: Process | None = None
