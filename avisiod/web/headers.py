@@ -62,6 +62,7 @@ class PortalRequest(Request):
     """A request of the portal: it has no body, and its answer carries the security headers."""
 
     always: tuple[tuple[bytes, bytes], ...] = ()
+    host_name = b"localhost"
     refused: Callable[[], None] = staticmethod(lambda: None)
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
@@ -79,17 +80,20 @@ class PortalRequest(Request):
         if name.lower() not in (b"server", "server"):
             Request.setHeader(self, name, value)
 
+    def getRequestHostname(self) -> bytes:  # noqa: N802 - Twisted's name
+        """Our own name, whatever the request says: routing looks at it, and fails on names that are none."""
+        return self.host_name
+
     def process(self) -> None:
         """Set the headers before anything is rendered, so that errors carry them too.
 
-        An address that is no UTF-8 is refused here: Klein would log a traceback of it, as often as a stranger likes.
+        What is no UTF-8 is refused here: Klein would log a traceback of it, as often as a stranger likes.
         """
         for name, value in self.always:
             self.setHeader(name, value)
         try:
+            self.method.decode()
             unquote_to_bytes(self.path).decode()
-            host: bytes = self.getRequestHostname()  # type: ignore[no-untyped-call]
-            host.decode()
         except UnicodeDecodeError:
             self.refused()
             self.setResponseCode(400)
