@@ -25,6 +25,18 @@ Counters of media are added up over all calls. Some questions, and what to ask P
 | somebody guesses codes | `rate(avisiod_codes_tried_total{answer!="right"}[10m]) > 0.1` |
 | somebody knocks where nobody should | `rate(avisiod_refused_total[10m]) > 1`, `rate(kamailio_edge_refused_total[10m]) > 1` |
 | workers die | `increase(avisiod_worker_restarts_total[1h]) > 0` |
+
+The edge has metrics of its own, on port 9465. What it turns away is in `kamailio_edge_refused_total`, by `why`:
+
+| why | what |
+|---|---|
+| `banned`, `flood` | a source that is not heard for a while; the request that brought it there |
+| `scanner`, `too_large`, `malformed`, `hops`, `method`, `body` | messages that no phone of ours sends |
+| `login`, `identity` | wrong credentials; another name in From or To than in them |
+| `unregistered`, `elsewhere` | calls without a registration, or from another address than it came from |
+| `dialogue`, `reply` | requests within, or replies to, what is not there |
+| `inner`, `http` | whoever knocks at the socket for workers, or asks for another page than the metrics |
+| `no_worker`, `worker_timeout`, `busy` | no SIP worker is up; one did not answer in 2 s; the phone heard 503 |
 """  # noqa: E501 - a row of a Markdown table is one line
 
 

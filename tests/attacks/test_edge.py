@@ -59,6 +59,9 @@ def test_every_branch_of_the_configuration_that_turns_away_counts_it() -> None:
             before = "\n".join(lines[max(0, number - 8) : number])
             if "prom_counter_inc" not in before:
                 silent.append((number + 1, line.strip()))
+    counted = set(re.findall(r'"edge_refused_total", "1", "(\w+)"', text))
+    page = (CONFIGURATION.parents[1] / "docs" / "metrics.md").read_text().split("by `why`:")[1].split("\n\n")[1]
+    assert counted == set(re.findall(r"`(\w+)`", page)), "docs/metrics.md explains each"
     # A worker of ours that misbehaves is no attack.
     start = next(n for n, line in enumerate(lines, 1) if line.startswith("route[FROM_WORKER]"))
     end = next(n for n, line in enumerate(lines, 1) if n > start and line == "}")
