@@ -24,8 +24,9 @@ def tls() -> ssl.SSLContext:
     return context
 
 
-def secured(port: int) -> ssl.SSLSocket:
-    plain = socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
+def secured(port: int, source: str = "127.0.0.1") -> ssl.SSLSocket:
+    """All of 127.0.0.0/8 is this machine's: `source` is a true address, as many as a test wants."""
+    plain = socket.create_connection(("127.0.0.1", port), TIMEOUT_S, source_address=(source, 0))
     return tls().wrap_socket(plain, server_hostname="localhost")
 
 
@@ -67,10 +68,10 @@ def frame(payload: bytes, *, opcode: int = 1, said_length: int = -1) -> bytes:
 
 
 class RawPage:
-    """One open page. `address` is what a proxy in front would say of it."""
+    """One open page. `address` is what a proxy in front would say of it, `source` where it truly comes from."""
 
-    def __init__(self, port: int, *, address: str = "", origin: str = "") -> None:
-        self.socket = secured(port)
+    def __init__(self, port: int, *, address: str = "", origin: str = "", source: str = "127.0.0.1") -> None:
+        self.socket = secured(port, source)
         self._left = b""
         self.socket.sendall(upgrade(port, origin=origin, address=address))
         while b"\r\n\r\n" not in self._left:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.e2e.stage import Stage
 from tests.peers.baresip import BaresipPhone
 from tests.peers.waiting import wait_until
 
-pytestmark = [pytest.mark.peer, pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.peer, pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +97,23 @@ def test_a_link_that_leaked_gives_ten_tries_and_costs_only_its_own_call(stage: S
         assert thief.tries(code, link)["why"] in {"over", "expired"}
     wait_until(lambda: stage.calls()[-1]["state"] == "ended", 20, "the phone hears that the call is over")
     assert stage.calls()[-1]["end_reason"] == "code_expired"
+
+
+ADDRESSES = 1000
+
+
+def test_a_thousand_true_addresses_find_no_code_and_lock_no_link_out(tmp_path: Path) -> None:
+    """One try each: none of them ever waits for its own sake, the day's budget holds them all."""
+    with Stage(tmp_path, settings={"calls": {"code_valid_s": 280.0}}) as stage:
+        phone = stage.phone()
+        code, link = invited(stage, phone)
+        answers: Counter[str] = Counter()
+        for n in range(ADDRESSES):
+            with RawPage(port(stage), source=f"127.{1 + n % 200}.{n // 200}.{7 + n % 100}") as guesser:
+                answers[guesser.tries(wrong(code, n))["why"]] += 1
+        assert answers == {"wrong": TYPED_RISK, "throttled": ADDRESSES - TYPED_RISK}
+        counted = stage.metrics()
+        assert counted['avisiod_codes_tried_total{answer="wrong"}'] == TYPED_RISK
+        assert counted['avisiod_codes_tried_total{answer="throttled"}'] == ADDRESSES - TYPED_RISK
+        with RawPage(port(stage), source="127.99.99.99") as honest:
+            assert honest.tries(code, link)["type"] == "joined"
