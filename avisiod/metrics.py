@@ -455,7 +455,7 @@ class _World:
             "too many (frame), messages that say nothing or come at the wrong time (message) or too fast (too_fast). "
             "At a SIP worker: INVITEs past the edge (not_edge), without a free dialogue there (no_dialogue), whose "
             "body is no session description (body), messages that cannot be read (unreadable). At the counter of "
-            "staff: users who may not use avisioctl (denied), requests that were refused or failed (refused, failed).",
+            "staff: users who may not use avisioctl (denied), requests refused or failed (refused, failed).",
             ["door", "why"],
             registry=registry,
         )
