@@ -17,7 +17,7 @@ class Call:
     def __init__(self, *_: object, **__: object) -> None:
         self.leg = [self]
 
-    async def open(self, offer: str) -> str:
+    async def open(self, offer: str, *, secure: bool) -> str:
         return offer
 
     async def close(self, _reason: str) -> bytes:
@@ -42,7 +42,7 @@ async def test_ended_calls_are_let_go_after_a_few(monkeypatch, without_the_colle
         ended = []
         for number in range(COLLECT_ENDED):
             call = str(number)
-            await worker.open(call, "offer", False, "fr")
+            await worker.open(call, "offer", confidential=False, language="fr", secure=False)
             ended.append(weakref.ref(worker.call(call)))
             await worker.close(call, "hung_up_inside")
         assert sum(each() is not None for each in ended) <= 1, "the last one may be in hand still"

@@ -606,7 +606,9 @@ async def test_a_call_that_is_over_leaves_no_socket_no_task_and_no_memory(monkey
 @scene
 async def test_a_silence_is_told_with_the_moment_at_which_it_began(scene):
     """It is noticed late, and nobody pays for the time between."""
-    scene.call._phone.heard = began = time.monotonic() - 20.0
+    began = time.monotonic() - 20.0
+    for stream in scene.call._phone._streams.values():
+        stream.heard = began
     scene.call.leg_is(scene.call._phone_side, "silent")
     (told,) = scene.events(wire.LegChanged)
     assert (told["leg"], told["state"], told["at"]) == ("phone", "silent", began)

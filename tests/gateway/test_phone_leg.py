@@ -449,7 +449,9 @@ class _Said(logging.Handler):
 @media_test
 async def test_reports_alone_keep_a_muted_phone_from_being_silent():
     async with Rig(rules=PhoneRules(silent_s=5.0)) as rig:
-        rig.leg.heard = muted_at = rig.leg.heard - 4.0
+        muted_at = rig.leg.heard - 4.0
+        for stream in rig.leg._streams.values():
+            stream.heard = muted_at
         rig.phone.audio_rtcp.sendto(rtcp.build(rtcp.ReceiverReport(ssrc=7)), rig.audio_rtcp)
         await until(lambda: bool(rig.listener.reports))
         rig.leg.check(muted_at + 6.0)

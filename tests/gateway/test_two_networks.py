@@ -56,7 +56,7 @@ async def test_a_line_that_is_answered_with_port_0_is_told_in_the_log(
         call = MediaCall(Shop(), "c1", lambda *_, **__: None, confidential=True, language="fr")
         answer = await call.open(phone.offer() + "m=application 5000 UDP/BFCP *\r\n")
         assert "m=application 0 " in answer
-        offer = sdp_offer(await page.offer()).replace("H264/90000", "VP8/90000")
+        offer = sdp_offer(await page.offer()).replace("H264/90000", "VP9/90000")
         assert "m=video 0 " in await call.open_outside("s1", offer, [])
         told = [record.getMessage() for record in caplog.records if "not taken of" in record.getMessage()]
         assert [re.sub(r"line \d+", "line N", each) for each in told] == [
