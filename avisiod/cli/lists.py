@@ -39,7 +39,7 @@ def _key(kind: Kind) -> Callable[[Any], Any]:
 def _options(kind: Kind, *, keys: bool) -> Callable[[Any], Any]:
     def wrap(function: Any) -> Any:
         for field in reversed(kind.fields):
-            if keys or field.name not in kind.keys:
+            if field.name != "why" and (keys or field.name not in kind.keys):
                 function = _option(field)(function)
         return function
 
@@ -53,6 +53,12 @@ def _option(field: Field) -> Callable[[Any], Any]:
 
 def _given(fields: dict[str, Any]) -> dict[str, str]:
     return {name: str(text) for name, text in fields.items() if text is not None}
+
+
+def _with_reason(session: Session, kind: Kind, fields: dict[str, Any]) -> dict[str, str]:
+    """A row that bears a reason of its own bears the one that the trail is given: there is one option for both."""
+    bears = any(field.name == "why" for field in kind.fields)
+    return _given(fields | ({"why": session.why or None} if bears else {}))
 
 
 def _list(kind: Kind) -> click.Command:
@@ -93,7 +99,7 @@ def _add(kind: Kind) -> click.Command:
     @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
     @common
     def command(session: Session, dry_run: bool, **fields: Any) -> None:
-        _edit(session, kind, {"action": "add", "fields": _given(fields)}, dry_run=dry_run)
+        _edit(session, kind, {"action": "add", "fields": _with_reason(session, kind, fields)}, dry_run=dry_run)
 
     return command
 
@@ -106,7 +112,7 @@ def _change(kind: Kind) -> click.Command:
     @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
     @common
     def command(session: Session, version: int | None, dry_run: bool, **fields: Any) -> None:
-        edit = {"action": "change", "fields": _given(fields), "version": version}
+        edit = {"action": "change", "fields": _with_reason(session, kind, fields), "version": version}
         _edit(session, kind, edit, dry_run=dry_run)
 
     return command
