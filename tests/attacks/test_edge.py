@@ -192,7 +192,7 @@ def test_messages_that_a_worker_passes_over_in_silence_keep_no_other_phone_from_
     """PJSIP reads no header with a NUL; the edge waits for its answer in vain."""
     before = edge_refused(edge).get("worker_timeout", 0)
     for _ in range(3):
-        written = invite_as(phone).encode().replace(b"\r\nMax-Forwards", b"\r\nSubject: x\0y\r\nMax-Forwards", 1)
+        written = invite_as(phone).encode().replace(b"\r\nMax-Forwards", b"\r\nX-Note: x\0y\r\nMax-Forwards", 1)
         throw([written], (edge.address, edge.port), "127.0.0.1")
     wait_until(lambda: edge_refused(edge).get("worker_timeout", 0) >= before + 3, 10, "each was given up")
     with SipClient(edge.edge, "cell2") as other:

@@ -357,6 +357,6 @@ def test_another_program_on_the_edges_host_is_not_the_edge(folder: Path) -> None
         assert other.ask(invite).status == 403
         assert worker.told.items() == []
         with Answering(worker):
-            response = edges.ask(edges.request("INVITE", NUMBER, OFFER, X_Avisio_Phone="cell1"))
+            response = edges.ask(edges.request("INVITE", NUMBER, OFFER_OF_EDGE, X_Avisio_Phone="cell1"))
         assert response.status == 200
         assert counted(worker)["not_edge"] == 1
