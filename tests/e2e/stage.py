@@ -28,7 +28,7 @@ from tests.peers.baresip import BaresipPhone
 from tests.peers.browser import Chromium, Relative
 from tests.peers.kamailio import Kamailio
 from tests.peers.modem import Received, SoftModem
-from tests.peers.ports import free_port, free_range
+from tests.peers.ports import free_port, free_range, give_back
 from tests.peers.processes import Process
 from tests.peers.waiting import Feed, NotSeen
 
@@ -99,6 +99,7 @@ class Stage:
         self._edge_address = edge_address
         self._program = program
         self._environment = {"PYTHONPATH": str(ROOT), **(environment or {})}
+        self._ranges: list[int] = []
         self._settings = self._config(settings or {})
         self._closing = contextlib.ExitStack()
         self._chromium: Chromium | None = None
@@ -138,18 +139,23 @@ class Stage:
     def edge(self) -> Kamailio:
         return _started(self._edge)
 
+    def _range(self, count: int = 100) -> tuple[int, int]:
+        first, last = free_range(count)
+        self._ranges.append(first)
+        return first, last
+
     def _config(self, overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         state = self.folder / "state"
         portal = free_port()
         settings: dict[str, dict[str, Any]] = {
             "site": {"name": "Centre pénitentiaire de la démonstration", "admission": "listed"},
             "sip": {
-                "port": free_range()[0],
+                "port": self._range()[0],
                 "workers": 2,
                 "edge": [f"127.0.0.1:{free_port()}"],
                 "edge_database": str(self.folder / "kamailio" / "edge.db"),
             },
-            "media": {"workers": 1, "phone_ports": list(free_range(200)), "outside_ports": list(free_range(100))},
+            "media": {"workers": 1, "phone_ports": list(self._range(200)), "outside_ports": list(self._range())},
             "recordings": {"folder": str(state / "recordings"), "keep_free_bytes": 50_000_000},
             "portal": {
                 "port": portal,
@@ -187,6 +193,8 @@ class Stage:
     def stop(self) -> None:
         """End everything that was started, the latest first."""
         self._closing.close()
+        while self._ranges:
+            give_back(self._ranges.pop())
 
     def __enter__(self) -> Self:
         return self.start()

@@ -157,6 +157,6 @@ def test_a_page_without_h264_that_is_loaded_again_sees_again(stage: Stage, phone
         relative.reload()
         wait_until(lambda: portal.is_connected(relative), 30, "the page is back in the call")
         see_each_other(phone, relative, 20)
-        assert stage.metrics()["avisiod_transcoded_calls"] == 1
+        wait_until(lambda: stage.metrics()["avisiod_transcoded_calls"] == 1, 15, "its picture is converted")
         phone.hang_up()
         wait_ended(stage, call)

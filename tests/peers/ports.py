@@ -11,12 +11,13 @@ BLOCK = 100
 _FIRST, _LAST = 10_000, 32_700
 """Below the kernel's ephemeral range, so that no outgoing connection takes a port between our look and our use."""
 
-_claims: list[socket.socket] = []
+_claims: dict[int, list[socket.socket]] = {}
+"""By the first port of the range."""
 _singles: "itertools.chain[int] | None" = None
 
 
 def free_range(count: int = BLOCK) -> tuple[int, int]:
-    """First and last of `count` ports, UDP and TCP, free on every address and ours until this process ends.
+    """First and last of `count` ports, UDP and TCP, free on every address, ours until `give_back` or our end.
 
     The first is even, as RTP wants it (RFC 3550 section 11). A claim is an abstract socket's name: taken by one
     process at a time, and given back by the kernel however that process ends.
@@ -27,11 +28,17 @@ def free_range(count: int = BLOCK) -> tuple[int, int]:
     for start in starts:
         claims = _claim([start + BLOCK * n for n in range(blocks)])
         if claims and all(_is_free(port) for port in range(start, start + count)):
-            _claims.extend(claims)
+            _claims[start] = claims
             return start, start + count - 1
         for claim in claims:
             claim.close()
     raise NotSeen(f"no {count} free ports between {_FIRST} and {_LAST}")
+
+
+def give_back(first: int) -> None:
+    """A range that begins here, of `free_range`, is needed no more: others, and later tests, may have it."""
+    for claim in _claims.pop(first, []):
+        claim.close()
 
 
 def free_port() -> int:
