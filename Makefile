@@ -27,7 +27,7 @@ lint: setup
 	.venv/bin/lint-imports --no-cache
 
 check: lint
-	$(PYTHON) -m pytest -q -m 'not peer and not e2e' tests
+	$(PYTHON) -m pytest -q -n 2 --dist loadgroup -m 'not peer and not e2e' tests
 
 demo: setup
 	@$(PYTHON) -m demo
@@ -35,10 +35,10 @@ demo: setup
 bench: setup
 	@$(PYTHON) -m tests.bench all
 
-# What fails beside real peers on a busy machine is tried once more, by itself; what fails twice has failed. A run that
-# does not end is ended.
+# Two lanes, since most of the time is waiting. What fails beside real peers on a busy machine is tried once more, by
+# itself; what fails twice has failed. A run that does not end is ended.
 test: lint
-	timeout -k 10 2700 $(PYTHON) -m pytest tests || \
+	timeout -k 10 2700 $(PYTHON) -m pytest -n 2 --dist loadgroup tests || \
 		{ echo "== what failed, once more by itself"; timeout -k 10 1800 $(PYTHON) -m pytest --last-failed tests; }
 
 fuzz: setup

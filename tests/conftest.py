@@ -9,9 +9,25 @@ import pytest
 from avisiod.store.database import Database, open_database
 from tests.peers.postgres import Postgres
 
+ROOT = Path(__file__).parent
+
 # A machine that others use as well makes no example fail for being slow.
 hypothesis.settings.register_profile("avisiod", deadline=None)
 hypothesis.settings.load_profile("avisiod")
+
+LONGEST = ("network", "e2e", "attacks")
+"""What takes longest begins first, so that both lanes of `make test` end at about the same time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests share one scene, those of tests/network one for all: they stay in one lane (pytest-xdist)."""
+
+    def folder(item: pytest.Item) -> str:
+        return item.path.relative_to(ROOT).parts[0]
+
+    items.sort(key=lambda item: LONGEST.index(folder(item)) if folder(item) in LONGEST else len(LONGEST))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("network" if folder(item) == "network" else str(item.path)))
 
 
 @pytest.fixture(scope="session")
