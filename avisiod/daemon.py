@@ -286,7 +286,7 @@ class Daemon:
         else:
             self._edge_trouble.recovered("the edge's registrations are readable again")
         for why in ("denied", "refused", "failed"):
-            self.telemetry.metrics.world.refused("counter", why, self.counter.served[why])
+            self.telemetry.metrics.doors.refused("counter", why, self.counter.served[why])
         self.telemetry.looked(
             self._workers,
             converted=self.transcoders.converted,

@@ -10,7 +10,10 @@ from avisiod.config import Config
 from avisiod.devices.modem_state import ModemState
 from avisiod.gateway.stats import CallStats, TranscoderStats
 from avisiod.gateway.supervisor import Worker
-from avisiod.metrics import SIP_REFUSALS, WORKER_KINDS, Metrics, watch_loop
+from avisiod.metrics import Metrics
+from avisiod.metrics.control import watch_loop
+from avisiod.metrics.doors import SIP_REFUSALS
+from avisiod.metrics.workers import WORKER_KINDS
 
 
 class Telemetry:
@@ -18,7 +21,7 @@ class Telemetry:
 
     def __init__(self, reactor: Any, config: Config, clock: Clock) -> None:
         self.metrics = Metrics()
-        self.metrics.capacity(config.calls.capacity)
+        self.metrics.calls.capacity(config.calls.capacity)
         self._reactor = reactor
         self._config = config
         self._clock = clock
@@ -35,7 +38,7 @@ class Telemetry:
         self._listening = metrics_page.listen(
             self._reactor, self._config.metrics, self.metrics.registry, lambda: self.problems
         )
-        self._stop_watching = watch_loop(self._clock, self.metrics)
+        self._stop_watching = watch_loop(self._clock, self.metrics.control)
 
     async def stop(self) -> None:
         """Serve no more."""
@@ -45,25 +48,25 @@ class Telemetry:
 
     def moved(self, before: State | None, call: Call) -> None:
         """A call's state changed."""
-        self.metrics.call_moved(before, call.state)
+        self.metrics.calls.moved(before, call.state)
         if call.state is State.ENDED and call.reason is not None:
-            self.metrics.call_ended(call.reason, call.connected_s)
+            self.metrics.calls.ended(call.reason, call.connected_s)
 
     def stage(self, name: str, seconds: float) -> None:
         """A stage of setting up is done."""
-        self.metrics.stage(name, seconds)
+        self.metrics.calls.stage(name, seconds)
 
     def code_tried(self, answer: str) -> None:
         """A code was typed."""
-        self.metrics.code_tried(answer)
+        self.metrics.calls.code_tried(answer)
 
     def pin_tried(self, answer: Literal["right", "wrong", "locked"]) -> None:
         """Identifier and PIN were typed on a shared phone."""
-        self.metrics.pin_tried(answer)
+        self.metrics.calls.pin_tried(answer)
 
     def unpriced(self) -> None:
         """A call is free for want of a tariff."""
-        self.metrics.unpriced()
+        self.metrics.calls.unpriced()
 
     def forgotten(self, call: Call) -> None:
         """A call is closed; no more counters of it come."""
@@ -80,11 +83,11 @@ class Telemetry:
     def modem_changed(self, state: ModemState) -> None:
         """The modem's state; what was sent since the last one is counted."""
         before, self._modem = self._modem, state
-        self.metrics.world.modem(usable=state.usable, signal_dbm=state.signal_dbm)
+        self.metrics.sms.modem(usable=state.usable, signal_dbm=state.signal_dbm)
         for _ in range(state.sent - before.sent):
-            self.metrics.world.sms_sent(state.last_latency_s or 0.0)
+            self.metrics.sms.sent(state.last_latency_s or 0.0)
         for _ in range(state.failed - before.failed):
-            self.metrics.world.sms_failed()
+            self.metrics.sms.failed()
 
     def looked(
         self,
@@ -105,12 +108,12 @@ class Telemetry:
         `conversions_refused` had sound only instead.
         """
         self.metrics.conversions.looked(converted, conversions_refused)
-        world = self.metrics.world
+        workers_metrics, doors = self.metrics.workers, self.metrics.doors
         for why, total in refused.items():
-            world.refused("portal", why, total)
+            doors.refused("portal", why, total)
         for why in SIP_REFUSALS:
-            world.refused("sip", why, sum(worker.refused[why] for worker in workers))
-        self.metrics.store_up(up=store_up)
+            doors.refused("sip", why, sum(worker.refused[why] for worker in workers))
+        self.metrics.control.store_up(up=store_up)
         problems = []
         up = {}
         for kind in WORKER_KINDS:
@@ -118,17 +121,17 @@ class Telemetry:
             up[kind] = sum(worker.up for worker in of_kind)
             restarts = sum(worker.restarts for worker in of_kind)
             for _ in range(restarts - self._restarts.get(kind, 0)):
-                world.worker_restarted(kind)
+                workers_metrics.restarted(kind)
             self._restarts[kind] = restarts
             replaced = sum(worker.replaced for worker in of_kind)
             for _ in range(replaced - self._replaced.get(kind, 0)):
-                world.worker_replaced(kind)
+                workers_metrics.replaced(kind)
             self._replaced[kind] = replaced
             if not all(worker.up for worker in of_kind):
                 problems.append(f"a {kind} worker is down; it is started again by itself, the journal says why")
-        world.workers_up(up)
+        workers_metrics.up(up)
         if free_bytes is not None:
-            world.disk_free(free_bytes)
+            self.metrics.world.disk_free(free_bytes)
         if disk_trouble:
             problems.append(disk_trouble)
         if not store_up:
@@ -138,5 +141,5 @@ class Telemetry:
         if registered is None:
             problems.append("the edge's registrations cannot be read: is Kamailio running?")
         else:
-            world.phones(registered=registered, listed=phones)
+            self.metrics.world.phones(registered=registered, listed=phones)
         self.problems = problems

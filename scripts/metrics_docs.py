@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/metrics.md from the metrics' own descriptions in avisiod/metrics.py."""
+"""Write docs/metrics.md from the metrics' own descriptions in avisiod/metrics/."""
 
 from pathlib import Path
 

@@ -21,7 +21,8 @@ from avisiod.calls.call import State
 from avisiod.calls.reasons import EndReason
 from avisiod.config import Metrics as MetricsConfig
 from avisiod.gateway.stats import CallStats, LegStats, RecorderStats, StreamStats
-from avisiod.metrics import Metrics, watch_loop
+from avisiod.metrics import Metrics
+from avisiod.metrics.control import watch_loop
 from avisiod.metrics_page import listen
 from tests.steered_clock import SteeredClock
 
@@ -47,10 +48,10 @@ def test_a_calls_life_moves_through_the_gauge_and_ends_in_the_counter() -> None:
     steps = [None, State.DIALLED, State.INVITING, State.WAITING, State.JOINING, State.CONNECTED]
     for before, after in itertools.pairwise(steps):
         assert after is not None
-        metrics.call_moved(before, after)
+        metrics.calls.moved(before, after)
     assert samples(metrics)['avisiod_calls{state="connected"}'] == 1
-    metrics.call_moved(State.CONNECTED, State.ENDED)
-    metrics.call_ended(EndReason.LIMIT_REACHED, 1199.5)
+    metrics.calls.moved(State.CONNECTED, State.ENDED)
+    metrics.calls.ended(EndReason.LIMIT_REACHED, 1199.5)
     found = samples(metrics)
     assert sum(value for name, value in found.items() if name.startswith("avisiod_calls{")) == 0
     assert found['avisiod_calls_ended_total{cause="rule",reason="limit_reached"}'] == 1
@@ -134,19 +135,19 @@ def test_no_number_of_calls_adds_a_series() -> None:
 def test_the_world_is_told() -> None:
     metrics = Metrics()
     assert samples(metrics)["avisiod_modem_signal_dbm"] != samples(metrics)["avisiod_modem_signal_dbm"]  # NaN
-    metrics.world.modem(usable=True, signal_dbm=-71)
-    metrics.world.sms_sent(2.5)
-    metrics.world.sms_failed()
+    metrics.sms.modem(usable=True, signal_dbm=-71)
+    metrics.sms.sent(2.5)
+    metrics.sms.failed()
     metrics.world.disk_free(10**12)
     metrics.world.phones(registered=3, listed=5)
-    metrics.world.workers_up({"sip": 1, "media": 2})
-    metrics.world.worker_restarted("media")
-    metrics.world.refused("portal", "origin", 3)
-    metrics.world.refused("portal", "origin", 5)
-    metrics.stage("sms", 2.5)
-    metrics.code_tried("wrong")
-    metrics.store_up(up=True)
-    metrics.capacity(20)
+    metrics.workers.up({"sip": 1, "media": 2})
+    metrics.workers.restarted("media")
+    metrics.doors.refused("portal", "origin", 3)
+    metrics.doors.refused("portal", "origin", 5)
+    metrics.calls.stage("sms", 2.5)
+    metrics.calls.code_tried("wrong")
+    metrics.control.store_up(up=True)
+    metrics.calls.capacity(20)
     found = samples(metrics)
     expected = {
         "avisiod_modem_usable": 1,
@@ -187,9 +188,9 @@ def test_converted_pictures_are_added_up_over_transcoders_that_start_anew() -> N
 
 def test_labels_are_closed_lists() -> None:
     with pytest.raises(ValueError, match="not a stage"):
-        Metrics().stage("c1", 1.0)
+        Metrics().calls.stage("c1", 1.0)
     with pytest.raises(ValueError, match="not a kind"):
-        Metrics().world.worker_restarted("media-3")
+        Metrics().workers.restarted("media-3")
 
 
 def test_every_metric_is_ours_and_explained() -> None:
@@ -201,7 +202,7 @@ def test_every_metric_is_ours_and_explained() -> None:
 
 def test_a_loop_that_was_stuck_is_seen() -> None:
     clock, metrics = SteeredClock(), Metrics()
-    stop = watch_loop(clock, metrics)
+    stop = watch_loop(clock, metrics.control)
     clock.advance(0.5)
     clock.advance(2.5)
     found = samples(metrics)
