@@ -186,6 +186,8 @@ class Worker:
         self._ping()
 
     def _not_configured(self, failure: Failure) -> None:
+        if self._stopping is not None:
+            return
         logger.warning("%s did not take its settings: %s", self.name, failure.getErrorMessage())
         if isinstance(failure.value, wire.WorkerError) and not isinstance(failure.value, WorkerLost):
             self._give_up(failure.value)
@@ -243,7 +245,8 @@ class Worker:
         if was_up:
             self._on_down()
         if self._stopping is not None:
-            self._stopping.callback(None)
+            if not self._stopping.called:  # its owner may have stopped it from within on_down
+                self._stopping.callback(None)
             return
         now = self._clock.now()
         if renewing:

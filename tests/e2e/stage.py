@@ -36,7 +36,7 @@ Part = TypeVar("Part")
 
 ROOT = Path(__file__).resolve().parents[2]
 REALM = "avisio"
-READY_TIMEOUT_S = 30.0
+READY_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 15.0
 
 

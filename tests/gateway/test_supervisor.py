@@ -9,6 +9,7 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.protocols import amp
+from twisted.python.failure import Failure
 
 from avisiod.clock import Clock, SystemClock
 from avisiod.gateway import supervisor, wire
@@ -128,6 +129,34 @@ async def test_a_worker_that_is_stopped_stays_stopped() -> None:
     assert watched.worker.restarts == 0
     with pytest.raises(WorkerLost, match="not running"):
         await watched.worker.call(wire.Ping)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_worker_may_be_stopped_by_its_owner_at_the_news_of_its_end() -> None:
+    seen_to: Deferred[Exception | None] = Deferred()
+
+    class Stopper(Watched):
+        def down(self) -> None:
+            super().down()
+            self.worker.stop()
+
+    watched = Stopper()
+    ended = watched.worker._ended
+
+    def guarded(reason: Failure) -> None:
+        try:
+            ended(reason)
+        except Exception as error:
+            seen_to.callback(error)
+        else:
+            seen_to.callback(None)
+
+    watched.worker._ended = guarded  # type: ignore[method-assign]
+    watched.worker.start()
+    await watched.ups[0]
+    watched.worker.kill("the test wants it")
+    assert await seen_to is None
+    assert watched.times_up == 1
 
 
 @pytest_twisted.ensureDeferred
