@@ -16,6 +16,17 @@ from avisiod.clock import Timer
 from avisiod.ports import CallRecord, Kept, Page
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Queued:
+    """An event that waits for its turn, and what is stored with it."""
+
+    event: Event
+    kept: tuple[Kept, ...] = ()
+    brought_by_time: bool = False
+    """Nothing happened but that its moment came; where it is no longer due once its turn comes, it is nothing."""
+    taken: Deferred[None] = dataclasses.field(default_factory=Deferred)
+
+
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Entry:
     """One call under way: its record, its ends in the world, and the events that wait for their turn."""
@@ -59,9 +70,7 @@ class Entry:
     farewell_prompt: str = ""
     timer: Timer | None = None
     sms: Deferred[None] | None = None
-    events: collections.deque[tuple[Event, tuple[Kept, ...], Deferred[None]]] = dataclasses.field(
-        default_factory=collections.deque
-    )
+    events: collections.deque[Queued] = dataclasses.field(default_factory=collections.deque)
     busy: bool = False
     sms_accepted_at: float | None = None
     code_accepted_at: float | None = None

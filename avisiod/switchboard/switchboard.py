@@ -25,7 +25,7 @@ from avisiod.gateway.stats import CallStats
 from avisiod.ports import JournalEntry, Kept, StoreUnavailable
 from avisiod.store.store import Store
 from avisiod.switchboard.actions import Actions
-from avisiod.switchboard.entry import Entry
+from avisiod.switchboard.entry import Entry, Queued
 from avisiod.switchboard.gatekeeper import Gatekeeper
 from avisiod.switchboard.observer import Nobody, Observer
 from avisiod.switchboard.owed import Owed
@@ -264,22 +264,28 @@ class Switchboard:
 
         `kept` is stored in the same transaction as the event.
         """
-        taken: Deferred[None] = Deferred()
-        entry.events.append((event, kept, taken))
+        return self._queue(entry, Queued(event, kept))
+
+    def _queue(self, entry: Entry, queued: Queued) -> Deferred[None]:
+        entry.events.append(queued)
         if not entry.busy:
             entry.busy = True
             run(self._drain(entry))
-        return taken
+        return queued.taken
 
     async def _drain(self, entry: Entry) -> None:
         try:
             while entry.events:
-                event, kept, taken = entry.events.popleft()
+                queued = entry.events.popleft()
+                event = queued.event
                 try:
-                    await self._take(entry, event, *kept)
+                    if queued.brought_by_time and not _still_due(entry.call, event):
+                        continue  # what came before it, and was being stored meanwhile, has overtaken it
+                    await self._take(entry, event, *queued.kept)
                 except Exception:
                     logger.exception("event %s was lost", type(event).__name__, extra={"call": entry.call.id})
-                taken.callback(None)
+                finally:
+                    queued.taken.callback(None)
         finally:
             entry.busy = False
 
@@ -357,7 +363,7 @@ class Switchboard:
 
     def _time_came(self, entry: Entry, event: ev.Event) -> None:
         entry.timer = None
-        self.post(entry, event)
+        self._queue(entry, Queued(event, brought_by_time=True))
 
     def forget(self, entry: Entry) -> None:
         """The call is over, closed and sealed."""
@@ -403,6 +409,11 @@ class Switchboard:
                 connected = call.state is State.CONNECTED
                 entry.page.state("connected" if connected else "interrupted", remaining(call.deadline, now))
         self.clock.call_at(now + TELL_PAGES_EVERY_S, self._tell_pages)
+
+
+def _still_due(call: Call, event: ev.Event) -> bool:
+    moment = due(call)
+    return moment is not None and moment[1] == event
 
 
 def run(coroutine: Coroutine[Deferred[Any], Any, None]) -> None:

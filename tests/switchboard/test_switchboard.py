@@ -10,7 +10,17 @@ from twisted.internet.defer import Deferred, fail
 from avisiod.calls.call import State
 from avisiod.calls.reasons import EndReason
 from avisiod.gateway import wire
-from avisiod.ports import InvitationRecord, Joined, Rejected, RestartRefused, SmsFailed, StoreUnavailable
+from avisiod.ports import (
+    CallRecord,
+    InvitationRecord,
+    Joined,
+    JournalEntry,
+    Kept,
+    Rejected,
+    RestartRefused,
+    SmsFailed,
+    StoreUnavailable,
+)
 from tests.switchboard.scene import CHARTER, LIMIT_S, Page, Scene, eventually, make_scene
 
 HOME = "192.0.2.7"
@@ -512,6 +522,43 @@ async def test_a_further_offer_of_the_same_connection_restarts_ice_and_the_call_
     await scene.desk.offer(joined.session, _sdp(8))
     assert entry.call.state is State.INTERRUPTED, "another connection needs a bridge of its own"
     assert scene.media.last("open_browser_leg")[3] == _sdp(8)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_call_whose_admission_is_stored_slowly_is_not_ended_by_the_time_that_admission_had(
+    scene: Scene,
+) -> None:
+    save, stored = scene.store.save_call, Deferred()
+    held: list[str] = []
+
+    async def slow(record: CallRecord, line: JournalEntry, *kept: Kept) -> None:
+        held.append(line.event)
+        await stored
+        await save(record, line, *kept)
+
+    scene.store.save_call = slow  # type: ignore[method-assign,assignment]
+    scene.board.invited("s1", "cell1", "0639980001", "offer", secure=False)
+    entry = scene.entry
+    await eventually(lambda: held == ["Granted"], "admission has decided, and that is being stored")
+    scene.clock.advance(entry.call.times.admission_s + 1)
+    stored.callback(None)
+    await eventually(lambda: entry.call.state in (State.WAITING, State.ENDED), "the call goes on, or does not")
+    assert entry.call.state is State.WAITING
+    await scene.settled()
+    assert await scene.journal(entry) == ["Granted", "PhoneAnswered", "SmsAccepted"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_call_that_is_not_decided_on_in_time_ends(scene: Scene) -> None:
+    facts: Deferred[None] = Deferred()
+    scene.store.facts = lambda *_: facts  # type: ignore[method-assign,assignment,return-value]
+    scene.board.invited("s1", "cell1", "0639980001", "offer", secure=False)
+    entry = scene.entry
+    scene.clock.advance(entry.call.times.admission_s)
+    await eventually(lambda: entry.call.state is State.ENDED, "it has ended")
+    assert entry.call.reason is EndReason.STORE_FAILED
+    facts.errback(StoreUnavailable("locked"))
+    await scene.settled()
 
 
 @pytest_twisted.ensureDeferred
