@@ -38,7 +38,7 @@ from avisiod.office.counter import Counter, CounterClosed
 from avisiod.office.desk import site_of
 from avisiod.ports import Recording, StoreUnavailable
 from avisiod.recordings_disk import RecordingsDisk
-from avisiod.sdnotify import Notifier
+from avisiod.sdnotify import Notifier, watchdog_interval_s
 from avisiod.store import inventory
 from avisiod.store.store import Store
 from avisiod.switchboard.actions import Actions
@@ -46,6 +46,7 @@ from avisiod.switchboard.desk import FrontDesk
 from avisiod.switchboard.switchboard import Switchboard
 from avisiod.switchboard.switchboard import run as run_coroutine
 from avisiod.telemetry import Telemetry
+from avisiod.vitals import Vitals, status_line
 from avisiod.web.charter import CharterUnreadable
 from avisiod.web.portal import PortalCannotStart, RelativesPortal
 from avisiod.web.tls import CertificateUnusable
@@ -59,6 +60,8 @@ WORKERS_STOP_WITHIN_S = 5.0
 TRANSCODERS_START_WITHIN_S = 10.0
 WATCH_EVERY_S = 5.0
 SEAL_AGAIN_EVERY_S = 30.0
+USUAL_WATCHDOG_S = 30.0
+"""systemd's own where it has one (WatchdogSec); it waits so long for a word of ours, and we for a word of a part."""
 RECENT_DAYS = 3
 """Folders of recordings that a start looks through for what the store does not know yet."""
 
@@ -94,6 +97,7 @@ class Daemon:
         self.store = Store(where, reactor, config.sip.realm, config.site.time_zone)
         self.telemetry = Telemetry(reactor, config, self.clock)
         self.notifier = Notifier(self.clock)
+        self.vitals = Vitals(2 * (watchdog_interval_s() or USUAL_WATCHDOG_S / 2), self.clock.now())
         invitations = Invitations(code_key(Path(config.store.code_key_file)), Throttle())
         self.board = Switchboard(config, self.clock, self.store, invitations, self.telemetry)
         self.sip = SipGateway(reactor, self.clock, config)
@@ -156,9 +160,10 @@ class Daemon:
             # families' calls do not wait for it
             logger.warning("avisioctl cannot reach this daemon: %s", error)
         self._ready = True
-        self.notifier.ready()
-        self.notifier.feed_while(self.healthy)
         await self._look_around()
+        self.vitals = Vitals(self.vitals.patience_s, self.clock.now())  # the start has its own limit
+        self.notifier.ready()
+        self.notifier.feed_unless(self.missing)
         self._look()
         for caution in config_check.cautions(config):
             logger.warning("%s", caution)
@@ -253,9 +258,14 @@ class Daemon:
     def _workers(self) -> tuple[Worker, ...]:
         return (*self.sip.workers, *self.media.workers, *self.transcoders.workers)
 
-    def healthy(self) -> bool:
-        """What the watchdog is fed for: what a restart cures. A full disk it does not; /health tells of that."""
-        return self.media.ready
+    def missing(self) -> list[str]:
+        """Why the watchdog is not to be fed: what a restart may cure. A full disk it does not; /health tells of that.
+
+        A part is missed once it has been away for as long as the watchdog waits for us.
+        """
+        now = self.clock.now()
+        self.vitals.saw({"sip": self.sip.ready, "media": self.media.ready, "disk": self.disk.answers}, now)
+        return self.vitals.silent(now)
 
     def _look(self) -> None:
         """Every few seconds: what nobody reports by itself."""
@@ -298,7 +308,12 @@ class Daemon:
             disk_trouble=self.disk.trouble,
             refused=self.portal.refused,
         )
-        self.notifier.status(f"{len(self.board.entries)} of {self.config.calls.capacity} calls")
+        self.missing()  # sees who answers, more often than the watchdog asks
+        pools = {"sip": self.sip, "media": self.media, "transcode": self.transcoders}
+        up = {kind: sum(worker.up for worker in pool.workers) for kind, pool in pools.items()}
+        of = {kind: len(pool.workers) for kind, pool in pools.items()}
+        calls, capacity = len(self.board.entries), self.config.calls.capacity
+        self.notifier.status(status_line(calls, capacity, up, of, self.telemetry.problems))
 
 
 def recordings_left(folder: Path, reason: EndReason) -> list[Recording]:

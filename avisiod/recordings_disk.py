@@ -78,10 +78,14 @@ class RecordingsDisk:
         return not self.trouble
 
     @property
+    def answers(self) -> bool:
+        """Whether the last look has been answered, or may still be: what it found does not matter."""
+        return self._asked_at is None or self._clock.now() - self._asked_at <= ANSWERS_WITHIN_S
+
+    @property
     def trouble(self) -> str:
         """What is in the way of recordings, for the technician; empty where nothing is."""
-        hangs = self._asked_at is not None and self._clock.now() - self._asked_at > ANSWERS_WITHIN_S
-        if hangs:
+        if not self.answers:
             return "the disk of the recordings does not answer: recorded calls are refused; look at the kernel's log"
         if self._seen is None or self._seen.free_bytes is None:
             return "the recordings' folder cannot be read: recorded calls are refused"

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from systemd.daemon import notify
 
@@ -24,13 +24,13 @@ class Notifier:
     """Speaks to systemd for one daemon.
 
     The watchdog's timer runs on the loop that serves the calls: a loop that is stuck feeds nothing, and systemd
-    restarts the service. `healthy` should be false only for what a restart can cure.
+    restarts the service. What else starves it is for whoever makes `missing` to say.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._timer: Timer | None = None
-        self._healthy: Callable[[], bool] = lambda: True
+        self._missing: Callable[[], Sequence[str]] = lambda: ()
         self._unheard = FirstThenDebug(_log)
         self._starved = FirstThenDebug(_log)
 
@@ -42,16 +42,16 @@ class Notifier:
         """One line for `systemctl status`, such as `3 of 20 calls`."""
         self._tell("STATUS=" + " ".join(text.split()))
 
-    def feed_while(self, healthy: Callable[[], bool]) -> None:
-        """Feed the watchdog, if systemd wants it fed, at each half interval at which `healthy()` holds."""
-        self._healthy = healthy
+    def feed_unless(self, missing: Callable[[], Sequence[str]]) -> None:
+        """Feed the watchdog, if systemd wants it fed, at each half interval at which `missing()` names nothing."""
+        self._missing = missing
         if self._timer is not None:
             self._timer.cancel()
         self._feed()
 
     def stopping(self) -> None:
-        """Going down in good order; fed until the end, whatever `healthy` says of parts that are stopping too."""
-        self._healthy = lambda: True
+        """Going down in good order; fed until the end, whatever is missing of parts that are stopping too."""
+        self._missing = lambda: ()
         self._tell("STOPPING=1")
 
     def close(self) -> None:
@@ -66,17 +66,17 @@ class Notifier:
             return
         self._timer = self._clock.call_at(self._clock.now() + interval, self._feed)
         try:
-            healthy = self._healthy()
+            missing = self._missing()
         except Exception:  # noqa: BLE001 - a check that fails is not a good one, and is asked again
             _log.exception("the check of our own health failed; the watchdog is not fed")
             return
-        if healthy:
-            self._starved.recovered("healthy again; the watchdog is fed")
-            self._tell("WATCHDOG=1")
-        else:
+        if missing:
             self._starved.failed(
-                "not healthy: the watchdog is not fed, systemd will restart the service if this lasts"
+                "the watchdog is not fed, systemd restarts the service if this lasts: %s", "; ".join(missing)
             )
+        else:
+            self._starved.recovered("everything answers again; the watchdog is fed")
+            self._tell("WATCHDOG=1")
 
     def _tell(self, message: str) -> None:
         try:

@@ -77,10 +77,13 @@ async def test_a_disk_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> 
 
     one = disk(tmp_path, clock, slow)
     first = one.look()
+    assert one.answers, "it may still"
     clock.advance(ANSWERS_WITHIN_S + 1)
     assert one.look().called
+    assert not one.answers
     assert "does not answer" in one.trouble
     answer.set()
     await first
     assert len(asked) == 1
     assert one.room
+    assert one.answers

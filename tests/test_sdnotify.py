@@ -41,19 +41,19 @@ def test_a_life_as_systemd_hears_it(systemd: socket.socket) -> None:
 
 
 def test_the_watchdog_is_fed_at_half_its_time_while_healthy(systemd: socket.socket) -> None:
-    clock, healthy = SteeredClock(), [True]
+    clock, missing = SteeredClock(), list[str]()
     notifier = Notifier(clock)
-    notifier.feed_while(lambda: healthy[0])
+    notifier.feed_unless(lambda: missing)
     assert heard(systemd) == ["WATCHDOG=1"]
     clock.advance(14.9)
     assert heard(systemd) == []
     clock.advance(0.1)
     assert heard(systemd) == ["WATCHDOG=1"]
-    healthy[0] = False
+    missing.append("no media worker serves")
     clock.advance(15)
     clock.advance(15)
     assert heard(systemd) == []
-    healthy[0] = True
+    missing.clear()
     clock.advance(15)
     assert heard(systemd) == ["WATCHDOG=1"]
     notifier.close()
@@ -63,7 +63,7 @@ def test_the_watchdog_is_fed_at_half_its_time_while_healthy(systemd: socket.sock
 def test_a_health_check_that_fails_does_not_feed_and_is_asked_again(systemd: socket.socket) -> None:
     clock, answers = SteeredClock(), iter([0])
     notifier = Notifier(clock)
-    notifier.feed_while(lambda: 1 // next(answers) > 0)
+    notifier.feed_unless(lambda: [str(1 // next(answers))])
     assert heard(systemd) == []
     assert len(clock.due) == 1
 
@@ -71,7 +71,7 @@ def test_a_health_check_that_fails_does_not_feed_and_is_asked_again(systemd: soc
 def test_a_daemon_that_stops_is_fed_to_its_end(systemd: socket.socket) -> None:
     clock = SteeredClock()
     notifier = Notifier(clock)
-    notifier.feed_while(lambda: False)
+    notifier.feed_unless(lambda: ["everything"])
     notifier.stopping()
     clock.advance(15)
     assert heard(systemd) == ["STOPPING=1", "WATCHDOG=1"]
@@ -83,7 +83,7 @@ def test_without_systemd_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> Non
     clock = SteeredClock()
     notifier = Notifier(clock)
     notifier.ready()
-    notifier.feed_while(lambda: True)
+    notifier.feed_unless(list)
     notifier.stopping()
     assert clock.due == []
 

@@ -136,6 +136,11 @@ class Stage:
         return _started(self._daemon)
 
     @property
+    def notified(self) -> Feed[str]:
+        """What the daemon that runs has told systemd."""
+        return _started(self._notify).said
+
+    @property
     def edge(self) -> Kamailio:
         return _started(self._edge)
 
