@@ -257,7 +257,7 @@ class _Talk:
 
     def _wait_over(self, timeout: float) -> None:
         """Both parties are told, or one is and the other had its time for it."""
-        phone_waits = self.phone_open
+        phone_waits = self.call.bye == ""  # it takes a BYE, be its media gone or not
         with contextlib.suppress(NotSeen):
             wait_until(lambda: self._is_over() or (self.call.bye != "" and self._row_ended()), timeout, "the end")
         relative = self.relative
