@@ -36,6 +36,7 @@ The edge has metrics of its own, on port 9465. What it turns away is in `kamaili
 | `unregistered`, `elsewhere` | calls without a registration, or from another address than it came from |
 | `dialogue`, `reply` | requests within, or replies to, what is not there |
 | `inner`, `http` | whoever knocks at the socket for workers, or asks for another page than the metrics |
+| `ask`, `absent` | a request to a phone without the key that avisiod gave; one of its own to a phone that is not registered |
 | `no_worker`, `worker_timeout`, `busy` | no SIP worker is up; one did not answer in 2 s; the phone heard 503 |
 """  # noqa: E501 - a row of a Markdown table is one line
 

@@ -1,0 +1,1 @@
+"""Phones: how they are asked, how they are, what is done with them."""
