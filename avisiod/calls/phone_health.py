@@ -1,7 +1,8 @@
 """How a phone is: what was seen of it, and with which patience a state is believed. Pure; time comes in.
 
-Nothing is concluded from a single sight. A phone is *unregistered* only after it was absent for a while, and up again
-only after it stayed; *silent* after several questions without an answer. Where several hold, the gravest one is shown.
+Nothing is concluded from a single sight. A phone is *unregistered* only after it was absent for a while, and up
+again only after it stayed; *silent* after several questions without an answer. Where several hold, the gravest one
+is shown.
 """
 
 import enum

@@ -8,17 +8,22 @@ from avisiod.calls.ids import DetaineeId, PhoneId
 from avisiod.ports import Phone
 from avisiod.store.columns import upsert
 from avisiod.store.schema import phones
+from avisiod.store.schema_devices import phone_keys
 
 
 def sync(connection: Connection, listed: Sequence[Phone], realm: str) -> None:
     """Make the inventory's phones say what the file says; those that left it are kept, unlisted.
 
-    What staff have entered stays: phones of their own, and the building, floor and occupant of the file's.
+    What staff have entered stays: phones of their own, and the building, floor and occupant of the file's. So does
+    the password of a phone that has fetched one from us: the file's was for the time before.
     """
+    served = set(connection.scalars(select(phone_keys.c.phone).where(phone_keys.c.served_utc.is_not(None))))
     connection.execute(update(phones).where(phones.c.origin == "inventory").values(listed=False))
     for phone in listed:
         values = {"cell": phone.cell, "realm": realm, "ha1": phone.ha1, "language": phone.language, "listed": True}
         added = upsert(connection.dialect, phones).values(id=phone.id, **values)
+        if phone.id in served:
+            del values["ha1"]
         ours = phones.c.origin == "inventory"
         connection.execute(added.on_conflict_do_update(index_elements=["id"], set_=values, where=ours))
 

@@ -269,6 +269,14 @@ class Store:
             self._trouble.failed("nothing can be saved: %s", failure.value)
         return failure
 
+    def write(self, work: Callable[[Connection], T]) -> Deferred[T]:
+        """For what keeps tables of its own: in one transaction, whole or not at all, in the order asked for."""
+        return self._write(work)
+
+    def read(self, work: Callable[[Connection], T]) -> Deferred[T]:
+        """The same for reading: one state of the database throughout."""
+        return self._read(work)
+
     @property
     def database(self) -> Database | None:
         """The open database, for work that blocks in a thread of its own; None while the store is closed."""
