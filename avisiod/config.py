@@ -2,19 +2,13 @@
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
-Port = Annotated[int, Meta(ge=0, le=65535)]
-PortRange = Annotated[tuple[int, int], Meta(description="first and last UDP port, both included")]
-Seconds = Annotated[float, Meta(gt=0)]
+from avisiod.config_phones import Firmware, Health, Provisioning
+from avisiod.config_section import Port, PortRange, Seconds, Section
 
 AUDIO_CODECS = ("OPUS", "G722", "PCMA", "PCMU")
 """What every browser takes and phones speak."""
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A section of the file: immutable, unknown keys refused."""
 
 
 class Site(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -237,6 +231,9 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     sip: Sip = Sip()
     media: Media = Media()
     phones: Phones = Phones()
+    health: Health = Health()
+    provisioning: Provisioning = Provisioning()
+    firmware: Firmware = Firmware()
     recordings: Recordings = Recordings()
     portal: Portal = Portal()
     modem: Modem = Modem()

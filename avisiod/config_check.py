@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from avisiod import config_rules
-from avisiod.config import Config, Section
+from avisiod.config import Config
 from avisiod.config_rules import Finding
+from avisiod.config_section import Section
 from avisiod.yamlfile import Document, KeyPath, YamlError, parse, read
 
 S = TypeVar("S", bound=Section)

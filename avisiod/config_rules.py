@@ -38,7 +38,20 @@ class Finding:
 
 def consistent(config: Config) -> Iterator[Finding]:
     """Find contradictions inside the settings; touches nothing outside of them."""
-    for rule in (_site, _calls, _addresses, _ports, _phones, _memory, _ice, _portal, _store, _log, _absolute):
+    for rule in (
+        _site,
+        _calls,
+        _addresses,
+        _ports,
+        _phones,
+        _memory,
+        _ice,
+        _portal,
+        _provisioning,
+        _store,
+        _log,
+        _absolute,
+    ):
         yield from rule(config)
 
 
@@ -247,6 +260,33 @@ def _portal(config: Config) -> Iterator[Finding]:
         yield Finding(("portal.address", *keys), f"plain HTTP on {portal.address} could be overheard", remedy)
 
 
+def _provisioning(config: Config) -> Iterator[Finding]:
+    provisioning, health = config.provisioning, config.health
+    key = "provisioning.address"
+    if health.self_test_begins == health.self_test_ends:
+        yield Finding(("health.self_test_ends",), "tests begin and end at the same time", "leave them an hour")
+    if not provisioning.address:
+        return
+    ip = _ip(provisioning.address)
+    if ip is None or ip.is_unspecified:
+        remedy = "give this machine's address on the prison LAN"
+        yield Finding((key,), f"`{provisioning.address}` is not one address: the outside could ask, too", remedy)
+    elif not ip.is_loopback and _same(provisioning.address, config.media.outside_address):
+        remedy = "give this machine's address on the prison LAN"
+        yield Finding((key, "media.outside_address"), "the outside reaches this address", remedy)
+    for name in ("certificate_file", "key_file"):
+        if not getattr(provisioning, name):
+            remedy = "name certificate_file and key_file: passwords go to phones over this server"
+            yield Finding((f"provisioning.{name}", key), "missing", remedy)
+    if provisioning.authentication != "token" and not provisioning.client_ca_file:
+        remedy = "name the authorities that signed the phones' certificates"
+        keys = ("provisioning.client_ca_file", "provisioning.authentication")
+        yield Finding(keys, "no certificate of a phone could be checked", remedy)
+    if provisioning.transport != "tls" and config.phones.encryption == "required" and config.phones.keys_need_tls:
+        reason = "phones would be told to send keys that are refused"
+        yield Finding(("provisioning.transport", "phones.encryption", "phones.keys_need_tls"), reason, "take tls")
+
+
 def _store(config: Config) -> Iterator[Finding]:
     url = config.store.url
     if url and not url.startswith("postgresql:"):
@@ -284,6 +324,8 @@ _MADE_BY_US = (
     "modem.device",
     "modem.pin_mark_file",
     "admin.socket_file",
+    "provisioning.master_key_file",
+    "firmware.folder",
 )
 """Made at first start, or plugged in later."""
 _SECRET = ("key_file", "pin_file", "secret_file", "code_key_file")

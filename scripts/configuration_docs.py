@@ -11,15 +11,17 @@ import msgspec
 import yaml
 
 from avisiod import config
+from avisiod.config_section import Section
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def key_texts() -> dict[str, dict[str, str]]:
     """The docstring below each key, by class."""
-    tree = ast.parse(inspect.getsource(config))
+    kinds = {kind.__name__: kind for _, kind in sections()} | {"IceServer": config.IceServer}
     texts: dict[str, dict[str, str]] = {}
-    for kind in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+    for kind in (ast.parse(inspect.getsource(each)).body[0] for each in kinds.values()):
+        assert isinstance(kind, ast.ClassDef)
         name = ""
         for node in kind.body:
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
@@ -30,9 +32,6 @@ def key_texts() -> dict[str, dict[str, str]]:
     return texts
 
 
-TEXTS = key_texts()
-
-
 def written(value: Any) -> str:
     """A default, as it stands in the file."""
     plain = msgspec.to_builtins(value)
@@ -41,12 +40,15 @@ def written(value: Any) -> str:
     return yaml.safe_dump(plain, default_flow_style=True, width=1000).removesuffix("\n").removesuffix("...").rstrip()
 
 
-def sections() -> list[tuple[str, type[config.Section]]]:
+def sections() -> list[tuple[str, type[Section]]]:
     """Name and class of each section, in the file's order."""
     return [(field.name, field.type) for field in msgspec.structs.fields(config.Config)]
 
 
-def text(kind: type[config.Section], key: str) -> str:
+TEXTS = key_texts()
+
+
+def text(kind: type[Section], key: str) -> str:
     """What the key means, in one line."""
     texts = TEXTS.get(kind.__name__, {})
     if key not in texts:
@@ -69,7 +71,7 @@ def example() -> str:
     return "\n".join(lines) + "\n"
 
 
-def table(kind: type[config.Section]) -> list[str]:
+def table(kind: type[Section]) -> list[str]:
     """One section's keys."""
     lines = ["| key | default | meaning |", "|---|---|---|"]
     for field in msgspec.structs.fields(kind):

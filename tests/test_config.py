@@ -207,6 +207,41 @@ media:
             ),
         ),
         ("media:\n  ice_servers:\n    - {}", "line 3: media.ice_servers[0].urls: missing: add it"),
+        (
+            "provisioning:\n  address: 0.0.0.0\n  certificate_file: /a\n  key_file: /b",
+            (
+                "line 2: provisioning.address: `0.0.0.0` is not one address: the outside could ask, too: "
+                "give this machine's address on the prison LAN"
+            ),
+        ),
+        (
+            (
+                "media:\n  outside_address: 203.0.113.5\n"
+                "provisioning:\n  address: 203.0.113.5\n  certificate_file: /a\n  key_file: /b"
+            ),
+            (
+                "line 4: provisioning.address: the outside reaches this address: "
+                "give this machine's address on the prison LAN"
+            ),
+        ),
+        (
+            "provisioning:\n  address: 192.0.2.1\n  certificate_file: /a",
+            (
+                "line 1: provisioning.key_file: missing: "
+                "name certificate_file and key_file: passwords go to phones over this server"
+            ),
+        ),
+        (
+            "provisioning:\n  address: 192.0.2.1\n  certificate_file: /a\n  key_file: /b\n  authentication: either",
+            (
+                "line 1: provisioning.client_ca_file: no certificate of a phone could be checked: "
+                "name the authorities that signed the phones' certificates"
+            ),
+        ),
+        (
+            "health:\n  self_test_ends: '02:30'",
+            "line 2: health.self_test_ends: tests begin and end at the same time: leave them an hour",
+        ),
         ("log:\n  level: LOUD", "line 2: log.level: unknown level `LOUD`: take one of DEBUG, INFO, WARNING, ERROR"),
         (
             "store:\n  path: avisiod.db",
