@@ -42,6 +42,9 @@ class Calls(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """ICE, DTLS and first media take at most this long, else the call waits again."""
     shortest_s: Seconds = 60.0
     """A call that hours, a quota or the balance would make shorter than this is refused."""
+    drain_s: Annotated[float, Meta(ge=0)] = 120.0
+    """Calls under way may go on for so long once the service is told to stop; both parties hear it, new calls are
+    refused. A second SIGTERM, or 0, ends them at once."""
     capacity: Annotated[int, Meta(ge=1)] = 20
     """Calls at once; a further one hears that all lines are busy."""
 

@@ -39,6 +39,7 @@ from avisiod.office.desk import site_of
 from avisiod.ports import Recording, StoreUnavailable
 from avisiod.recordings_disk import RecordingsDisk
 from avisiod.sdnotify import Notifier, watchdog_interval_s
+from avisiod.signals import Signals
 from avisiod.store import inventory
 from avisiod.store.store import Store
 from avisiod.switchboard.actions import Actions
@@ -128,6 +129,7 @@ class Daemon:
         self._watch: Timer | None = None
         self._phones = 0
         self._ready = False
+        self._drained: Deferred[None] | None = None
         self._seal_again_at = 0.0
         self._edge_trouble = FirstThenDebug(logger)
 
@@ -171,6 +173,31 @@ class Daemon:
         level = logging.WARNING if hot_path.startswith("plain") else logging.INFO
         logger.log(level, "the media workers' hot path is %s", hot_path)
         logger.info("ready: portal on %s port %s", config.portal.address, config.portal.port)
+
+    async def drain(self) -> None:
+        """Refuse new calls in words; returns when the running ones are over, `calls.drain_s` are, or upon `hurry`."""
+        limit, calls = self.config.calls.drain_s, len(self.board.entries)
+        if not self._ready or limit <= 0 or not calls:
+            return
+        until = self.clock.now() + limit
+        self.notifier.stopping()
+        self.notifier.extend(limit + STOP_WITHIN_S + 5 * WORKERS_STOP_WITHIN_S)
+        logger.info(
+            "stopping: no new call is taken, and %d may go on for %.0f s (calls.drain_s); another SIGTERM ends them",
+            calls,
+            limit,
+        )
+        drained: Deferred[None] = Deferred()
+        self._drained = drained
+        timer = self.clock.call_at(until, self.hurry)
+        self.board.drain(until).addCallback(lambda _: self.hurry())
+        await drained
+        timer.cancel()
+
+    def hurry(self) -> None:
+        """Drain no longer; harmless where nothing drains."""
+        if self._drained is not None and not self._drained.called:
+            self._drained.callback(None)
 
     async def stop(self) -> None:
         """Refuse new calls, end the running ones with a word to both sides, seal, close."""
@@ -313,7 +340,10 @@ class Daemon:
         up = {kind: sum(worker.up for worker in pool.workers) for kind, pool in pools.items()}
         of = {kind: len(pool.workers) for kind, pool in pools.items()}
         calls, capacity = len(self.board.entries), self.config.calls.capacity
-        self.notifier.status(status_line(calls, capacity, up, of, self.telemetry.problems))
+        problems = self.telemetry.problems
+        if self.board.draining:
+            problems = ["the service is stopping: no new call is taken", *problems]
+        self.notifier.status(status_line(calls, capacity, up, of, problems))
 
 
 def recordings_left(folder: Path, reason: EndReason) -> list[Recording]:
@@ -389,6 +419,7 @@ def run(config: Config) -> int:
             daemon = Daemon(config)
             # Before the start: whatever runs by the time that a start fails is stopped in order, too.
             reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(daemon.stop()))
+            Signals(reactor, daemon.drain, daemon.hurry).install()
             await daemon.start()
         except Exception as error:
             status = 2 if isinstance(error, WRONG_SETTINGS) else 1
@@ -398,6 +429,6 @@ def run(config: Config) -> int:
                 reactor.stop()
 
     reactor.callWhenRunning(lambda: run_coroutine(live()))
-    # Twisted's own handlers: SIGTERM and SIGINT run the trigger above, SIGCHLD tells of workers that ended.
+    # Twisted's own handler of SIGCHLD tells of workers that ended.
     reactor.run()
     return status

@@ -54,6 +54,10 @@ class Notifier:
         self._missing = lambda: ()
         self._tell("STOPPING=1")
 
+    def extend(self, seconds: float) -> None:
+        """Stopping takes so long from now on, whatever TimeoutStopSec says (EXTEND_TIMEOUT_USEC)."""
+        self._tell(f"EXTEND_TIMEOUT_USEC={round(seconds * 1_000_000)}")
+
     def close(self) -> None:
         """Feed no more."""
         if self._timer is not None:

@@ -84,12 +84,20 @@ class Call:
     connected_at: float | None = None
     """First time that media flowed both ways."""
     deadline: float | None = None
+    closing_at: float | None = None
+    """The service stops then, and whatever is under way ends; None while nobody has ordered it to stop."""
     warnings_given: int = 0
     flowing_since: float | None = None
     connected_s: float = 0.0
     """Time in which both could see and hear each other, up to `flowing_since`."""
     reason: EndReason | None = None
     ended_at: float | None = None
+
+    @property
+    def deadline_reason(self) -> EndReason:
+        """Why the call ends at its deadline: its time is over, or the service stops."""
+        closes = None not in (self.closing_at, self.deadline) and self.deadline == self.closing_at
+        return EndReason.SERVICE_STOPPING if closes else EndReason.LIMIT_REACHED
 
     @property
     def warnings_s(self) -> tuple[float, ...]:

@@ -204,6 +204,13 @@ class MediaLost(Event):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class ServiceDraining(Event):
+    """The daemon is to stop: no call begins any more, and this one ends at `until` at the latest."""
+
+    until: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class ServiceStopping(Event):
     """The daemon stops and the time to drain is over."""
 

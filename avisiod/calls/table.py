@@ -43,7 +43,7 @@ class Rule:
 def advance(call: Call, event: ev.Event) -> Outcome:
     """Apply one event. UnexpectedEvent if the table does not list it; the call is never changed in place."""
     if call.deadline is not None and call.state in _RUNNING and event.at >= call.deadline:
-        ended, commands = _end(call, call.deadline, EndReason.LIMIT_REACHED)
+        ended, commands = _end(call, call.deadline, call.deadline_reason)
         if isinstance(event, ev.DeadlineReached | ev.WarningDue | ev.GraceOver):
             return ended, commands
         later, more = advance(ended, event)
@@ -72,6 +72,7 @@ def due(call: Call) -> tuple[float, ev.Event] | None:
         add(call.decide_due, ev.StoreFailed)
     elif call.state in _BEFORE:
         add(call.not_after, ev.HoursOver)
+        add(call.closing_at, ev.ServiceStopping)
         add(call.sms_due if call.state is State.INVITING else None, ev.SmsUnsendable)
         add(call.code_expires if call.state is State.WAITING else None, ev.CodeExpired)
         add(call.join_due if call.state is State.JOINING else None, ev.JoinTimedOut)
@@ -111,6 +112,7 @@ SPOKEN_REFUSALS = frozenset(
         EndReason.QUOTA_REACHED,
         EndReason.PAUSE_WANTED,
         EndReason.BALANCE_TOO_LOW,
+        EndReason.SERVICE_STOPPING,
     }
 )
 """Refusals that the detainee hears as a sentence; the others get a SIP status and nothing of ours is opened."""
@@ -360,7 +362,9 @@ def _connect_if_ready(call: Call, at: float) -> Outcome:
         return call, ()
     if call.deadline is None and call.not_after is not None and at >= call.not_after:
         return _hours_over(call, ev.HoursOver(at))
-    begun = _with_deadline(call, at) if call.deadline is None else call
+    if call.closing_at is not None and at >= call.closing_at:
+        return _end(call, at, EndReason.SERVICE_STOPPING)
+    begun = _closing(_with_deadline(call, at), at) if call.deadline is None else call
     assert begun.deadline is not None  # noqa: S101 - set by the line above
     deadline = begun.deadline
     connected = dataclasses.replace(
@@ -386,6 +390,40 @@ def _with_deadline(call: Call, at: float) -> Call:
     return dataclasses.replace(
         call, deadline=call.not_after, limit_s=call.not_after - at, shortened_by=call.not_after_by
     )
+
+
+def _closing(call: Call, at: float) -> Call:
+    """A call whose time runs, with the stop of the service as its deadline where that comes first.
+
+    Warnings that would come too late are left out.
+    """
+    if call.closing_at is None or call.deadline is None or call.deadline <= call.closing_at:
+        return call
+    left = call.closing_at - at
+    given = max(call.warnings_given, sum(warning >= left for warning in call.warnings_s))
+    return dataclasses.replace(call, deadline=call.closing_at, warnings_given=given)
+
+
+def _drain(call: Call, event: ev.ServiceDraining) -> Outcome:
+    until = event.until if call.closing_at is None else min(event.until, call.closing_at)
+    return dataclasses.replace(call, closing_at=until), ()
+
+
+def _drain_running(call: Call, event: ev.ServiceDraining) -> Outcome:
+    """Both hear how much is left, where that is less than it was."""
+    told, _ = _drain(call, event)
+    if told.closing_at is not None and told.closing_at <= event.at:
+        return _end(told, event.at, EndReason.SERVICE_STOPPING)
+    closing = _closing(told, event.at)
+    if closing.deadline is None or closing.deadline == call.deadline:
+        return closing, ()
+    bridge = (do.Bridge(closing.deadline),) if call.bridged else ()
+    page = do.TellPage("connected" if call.bridged else "interrupted")
+    return closing, (*bridge, page, do.Warn(closing.deadline - event.at))
+
+
+def _deadline_reached(call: Call, event: ev.DeadlineReached) -> Outcome:
+    return _end(call, event.at, call.deadline_reason)
 
 
 def _interrupt(call: Call, at: float, session: SessionId | None) -> Outcome:
@@ -523,7 +561,7 @@ def _table() -> dict[tuple[State, type[ev.Event]], Rule]:
     on((interrupted,), ev.GraceOver, _ends(EndReason.RELATIVE_LOST), ended)
 
     on(_RUNNING, ev.WarningDue, _warn)
-    on(_RUNNING, ev.DeadlineReached, _ends(EndReason.LIMIT_REACHED), ended)
+    on(_RUNNING, ev.DeadlineReached, _deadline_reached, ended)
     on((waiting, joining, *_RUNNING), ev.RecorderBroke, _ends_as_told, ended)
     on((waiting, joining, *_RUNNING), ev.RelativeHungUp, _ends(EndReason.RELATIVE_HUNG_UP), ended)
 
@@ -532,6 +570,10 @@ def _table() -> dict[tuple[State, type[ev.Event]], Rule]:
     on((dialled, *open_states), ev.PhoneFailed, _ends(EndReason.SIP_FAILED), ended)
     on((dialled, *open_states), ev.StaffEnded, _ends(EndReason.STAFF_ENDED), ended)
     on((dialled, *open_states), ev.MediaLost, _ends(EndReason.MEDIA_FAILED), ended)
+    on((dialled, identifying, *before_joining, joining), ev.ServiceDraining, _drain)
+    for state in _RUNNING:
+        on((state,), ev.ServiceDraining, _drain_running, state, ended)
+    on((refused,), ev.ServiceDraining, _stay)
     on((dialled, *open_states), ev.ServiceStopping, _ends(EndReason.SERVICE_STOPPING), ended)
     on((dialled, *open_states), ev.StoreFailed, _ends(EndReason.STORE_FAILED), ended)
 
@@ -571,6 +613,7 @@ _LATE: tuple[type[ev.Event], ...] = (
     ev.GraceOver,
     ev.RelativeHungUp,
     ev.StaffEnded,
+    ev.ServiceDraining,
     ev.ServiceStopping,
     ev.StoreFailed,
 )

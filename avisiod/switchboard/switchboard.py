@@ -245,11 +245,21 @@ class Switchboard:
         """Staff ends a call. KeyError if it is not open."""
         return self.post(self.entries[call], ev.StaffEnded(self.clock.now()))
 
+    def drain(self, until: float) -> Deferred[None]:
+        """Take no new call; those under way may go on until then, and hear that. Fires once all are closed."""
+        self.draining = True
+        for entry in self._open():
+            self.post(entry, ev.ServiceDraining(self.clock.now(), until))
+        return self._when_idle()
+
     def stop(self) -> Deferred[None]:
         """Take no new call, end all, tell both sides; fires once every call is closed and sealed."""
         self.draining = True
         for entry in self._open():
             self.post(entry, ev.ServiceStopping(self.clock.now()))
+        return self._when_idle()
+
+    def _when_idle(self) -> Deferred[None]:
         idle: Deferred[None] = Deferred()
         if self.entries:
             self._idle.append(idle)

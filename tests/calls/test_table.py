@@ -124,6 +124,50 @@ def test_a_warning_whose_time_is_told_twice_is_given_once_and_the_next_one_is_no
     assert [c.remaining_s for c in commands if isinstance(c, do.Warn)] == [120.0, 30.0]
 
 
+def test_a_service_that_is_told_to_stop_shortens_a_call_and_tells_both_how_much_is_left() -> None:
+    call, commands = play(connected(), ev.ServiceDraining(100, 190.0))
+    assert commands == [do.Bridge(190.0), do.TellPage("connected"), do.Warn(90.0)]
+    call, commands = play(call, ev.FarewellOver(191))
+    assert [command.remaining_s for command in commands if isinstance(command, do.Warn)] == [30.0]
+    assert (call.reason, call.ended_at) == (EndReason.SERVICE_STOPPING, 190.0)
+    assert not EndReason.SERVICE_STOPPING.charged
+
+
+def test_a_call_that_is_over_before_the_service_stops_does_not_hear_of_it() -> None:
+    call, commands = play(connected(), ev.ServiceDraining(100, 12 + LIMIT + 1))
+    assert commands == []
+    call, _ = play(call, ev.FarewellOver(2 * LIMIT))
+    assert call.reason is EndReason.LIMIT_REACHED
+
+
+def test_an_interrupted_call_may_come_back_until_the_service_stops() -> None:
+    call, commands = play(connected(), ev.LegSilent(100, "outside", S1), ev.ServiceDraining(110, 150.0))
+    assert commands[-2:] == [do.TellPage("interrupted"), do.Warn(40.0)]
+    call, commands = play(call, ev.CameBack(120, S2), ev.LegFlowing(125, "outside", S2))
+    assert do.Bridge(150.0) in commands
+
+
+def test_a_call_that_begins_while_the_service_drains_ends_with_it_and_gets_the_warnings_that_fit() -> None:
+    call, _ = play(dialled(), *TO_WAITING, ev.ServiceDraining(5, 100.0), *TO_CONNECTED[len(TO_WAITING) :])
+    assert (call.state, call.deadline) == (State.CONNECTED, 100.0)
+    call, commands = play(call, ev.FarewellOver(101))
+    assert [command.remaining_s for command in commands if isinstance(command, do.Warn)] == [30.0]
+    assert call.reason is EndReason.SERVICE_STOPPING
+
+
+@pytest.mark.parametrize("before", [TO_WAITING[:1], TO_WAITING])
+def test_a_call_that_has_not_begun_ends_when_the_service_stops(before: tuple[ev.Event, ...]) -> None:
+    call, _ = play(dialled(), *before, ev.ServiceDraining(5, 30.0))
+    assert due(call) == (30.0, ev.ServiceStopping(30.0))
+    call, _ = play(call, ev.FarewellOver(31))
+    assert call.reason is EndReason.SERVICE_STOPPING
+
+
+def test_an_order_to_stop_now_ends_a_running_call_now() -> None:
+    call, _ = play(connected(), ev.ServiceDraining(100, 100.0))
+    assert (call.reason, call.ended_at) == (EndReason.SERVICE_STOPPING, 100)
+
+
 def test_a_phone_is_hung_up_when_nothing_is_left_to_say_farewell_with() -> None:
     call, _ = play(connected(), ev.StaffEnded(20))
     call, commands = advance(call, ev.MediaLost(21))
@@ -367,6 +411,7 @@ EVENTS = st.one_of(
             ev.HoursOver,
         )
     ],
+    st.builds(ev.ServiceDraining, at=st.just(0.0), until=st.floats(0, 600)),
     st.builds(ev.IdentifierWanted, at=st.just(0.0), wrong=st.booleans()),
     st.builds(ev.Identified, at=st.just(0.0), detainee=st.just(ME)),
     *[
@@ -439,6 +484,8 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(after=st.sampled_from([0.0, 0.5, 5.0, 29.0, 61.0, 299.0, 2001.0]), event=EVENTS)
     def anything(self, after: float, event: ev.Event) -> None:
         self.now += after
+        if isinstance(event, ev.ServiceDraining):
+            event = dataclasses.replace(event, until=self.now + event.until)
         if isinstance(event, ev.Granted) and event.not_after is not None:
             event = dataclasses.replace(event, not_after=self.now + event.not_after)
         self.take(dataclasses.replace(event, at=self.now))
@@ -493,6 +540,11 @@ class AnyOrder(RuleBasedStateMachine):
     def it_is_over_when_its_hours_are(self) -> None:
         if self.call.not_after is not None and self.call.deadline is not None:
             assert self.call.deadline <= self.call.not_after
+
+    @invariant()
+    def it_is_over_when_the_service_stops(self) -> None:
+        if self.call.closing_at is not None and self.call.deadline is not None:
+            assert self.call.deadline <= self.call.closing_at or self.call.state is State.ENDED
 
     @invariant()
     def nothing_is_granted_on_a_shared_phone_before_somebody_is_identified(self) -> None:

@@ -154,6 +154,7 @@ class Stage:
         portal = free_port()
         settings: dict[str, dict[str, Any]] = {
             "site": {"name": "Centre pénitentiaire de la démonstration", "admission": "listed"},
+            "calls": {"drain_s": 0.0},
             "sip": {
                 "port": self._range()[0],
                 "workers": 2,

@@ -365,6 +365,25 @@ async def test_stopping_ends_every_call_with_a_word_to_both_and_waits_for_their_
 
 
 @pytest_twisted.ensureDeferred
+async def test_draining_shortens_a_call_in_words_and_refuses_new_ones_in_words(scene: Scene) -> None:
+    entry, page, _ = await scene.connect()
+    drained = scene.board.drain(scene.clock.now() + 90)
+    await eventually(lambda: ("warning", 90.0) in page.told, "the page hears how much is left")
+    await eventually(lambda: scene.media.last("present")[2] == "warning_90", "so does the phone")
+    assert scene.media.last("bridge")[2] == entry.call.deadline == entry.call.closing_at
+    late = await scene.dial("0639980002", "cell2", "s9")
+    await eventually(lambda: late.call.state is State.REFUSED, "a new call is answered to be refused")
+    await eventually(lambda: scene.media.last("present")[2] == "service_stopping", "in words")
+    scene.board.prompt_over(late.call.id, "service_stopping")
+    await eventually(lambda: late.call.state is State.ENDED, "and hung up")
+    assert entry.call.state is State.CONNECTED
+    assert not drained.called
+    scene.board.sip_ended("s1", "phone", 200)
+    await drained
+    assert entry.call.reason is EndReason.DETAINEE_HUNG_UP
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_full_disk_refuses_recorded_lines_and_lets_confidential_ones_through(scene: Scene) -> None:
     scene.board.room_on_disk = lambda: False
     recorded = await scene.dial()
