@@ -8,11 +8,12 @@
 # make bench-load  loads a media worker and other gateways in turn: docs/benchmarks-load.md, a quarter of an hour;
 #                  bench-growth, bench-capacity, bench-busy, bench-churn: the other figures of that page
 # make soak  two hours of calls with a fault every minute (MINUTES=120), as root
+# make kill  kills the daemon at 500 random points of its calls (POINTS=500), a quarter of an hour; SEED= repeats a run
 # make screens photographs every screen of the relatives' portal into build/screens
 export PYTHONPATH := $(CURDIR)
 PYTHON = .venv/bin/python
 
-.PHONY: install install-test setup demo test check lint fuzz bench bench-load bench-growth bench-capacity bench-busy bench-churn soak lock media prompts
+.PHONY: install install-test setup demo test check lint fuzz kill bench bench-load bench-growth bench-capacity bench-busy bench-churn soak lock media prompts
 
 setup:
 	@scripts/setup
@@ -57,6 +58,9 @@ bench-load:
 
 soak: setup
 	@$(PYTHON) -m tests.soak --minutes $(or $(MINUTES),120)
+
+kill: setup
+	AVISIOD_KILL_POINTS=$(or $(POINTS),500) AVISIOD_KILL_SEED=$(or $(SEED),0) $(PYTHON) -m pytest -q -s tests/e2e/test_kill.py
 
 bench-growth bench-capacity bench-busy:
 	@scripts/setup scripts/debian-packages-bench
