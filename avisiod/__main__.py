@@ -53,7 +53,7 @@ def main() -> int:
 def check(path: str) -> int:
     """Check the settings, then the inventory that they name, and say what was found; the exit status, 0 or 1."""
     from avisiod import config_check
-    from avisiod.store import inventory
+    from avisiod.store import inventory, readiness
 
     if config_check.check(path):
         return 1
@@ -65,6 +65,9 @@ def check(path: str) -> int:
         sys.stdout.write(f"{error}\n")
         return 1
     sys.stdout.write(f"{file}: good: {len(listed.phones)} phones, {len(listed.contacts)} contacts\n")
+    where = config.store.url or config.store.path
+    lacking = readiness.lacking_in(where) if site.admission == "full" else []
+    sys.stdout.writelines(f"  {sentence}\n" for sentence in lacking)
     return 0
 
 

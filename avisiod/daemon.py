@@ -167,7 +167,8 @@ class Daemon:
         self.notifier.ready()
         self.notifier.feed_unless(self.missing)
         self._look()
-        for caution in config_check.cautions(config):
+        lacking = await self.store.lacking() if config.site.admission == "full" else ()
+        for caution in (*config_check.cautions(config), *lacking):
             logger.warning("%s", caution)
         hot_path = compiled.form()
         level = logging.WARNING if hot_path.startswith("plain") else logging.INFO

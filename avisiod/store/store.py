@@ -45,6 +45,7 @@ from avisiod.store import (
     phones,
     pins,
     progress,
+    readiness,
     recordings,
 )
 from avisiod.store.database import Database, open_database
@@ -215,6 +216,10 @@ class Store:
     def recording(self, call: CallId) -> Deferred[Recording | None]:
         """A call's recording."""
         return self._read(lambda connection: recordings.get(connection, call))
+
+    def lacking(self) -> Deferred[Sequence[str]]:
+        """What keeps everybody from calling where all of the site's rules hold: a sentence each, with the remedy."""
+        return self._read(readiness.lacking)
 
     def probe(self) -> Deferred[bool]:
         """Write without changing anything, and tell whether that works; `healthy` follows.
