@@ -194,7 +194,7 @@ class Store(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     url: str = ""
     """A PostgreSQL database for several boxes, such as postgresql:///avisiod?host=/run/postgresql; empty: `path`."""
     audit_days: Annotated[int, Meta(ge=1)] = 1096
-    """The audit trail's lines are kept so many days; `avisioctl audit purge` deletes what is older."""
+    """The audit trail's lines are kept so many days; the daemon deletes what is older, once a day."""
     inventory_file: str = "/etc/avisiod/inventory.yaml"
     """Phones and contacts."""
     code_key_file: str = "/var/lib/avisiod/code.key"

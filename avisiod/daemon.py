@@ -36,6 +36,7 @@ from avisiod.gateway.transcode_gateway import TranscodeGateway
 from avisiod.log import FirstThenDebug
 from avisiod.office.counter import Counter, CounterClosed
 from avisiod.office.desk import site_of
+from avisiod.office.upkeep import Upkeep
 from avisiod.ports import Recording, StoreUnavailable
 from avisiod.recordings_disk import RecordingsDisk
 from avisiod.sdnotify import Notifier, watchdog_interval_s
@@ -126,6 +127,7 @@ class Daemon:
             lambda: self.store.database,
             self._cut,
         )
+        self.upkeep = Upkeep(self.clock, self.counter)
         self._watch: Timer | None = None
         self._phones = 0
         self._ready = False
@@ -161,6 +163,7 @@ class Daemon:
         except CounterClosed as error:
             # families' calls do not wait for it
             logger.warning("avisioctl cannot reach this daemon: %s", error)
+        self.upkeep.start()
         self._ready = True
         await self._look_around()
         self.vitals = Vitals(self.vitals.patience_s, self.clock.now())  # the start has its own limit
@@ -208,6 +211,7 @@ class Daemon:
         await self._within(WORKERS_STOP_WITHIN_S, self.sip.drain(), "draining the SIP workers")
         await self._within(STOP_WITHIN_S, self.board.stop(), "ending the calls")
         await self._within(WORKERS_STOP_WITHIN_S, self.portal.stop(), "stopping the portal")
+        self.upkeep.stop()
         await self._within(WORKERS_STOP_WITHIN_S, self.counter.stop(), "stopping the counter of staff")
         self.modem.stop()
         stopping = [(worker, worker.stop()) for worker in self._workers]

@@ -14,7 +14,7 @@ import stat
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from twisted.internet import defer, threads
@@ -27,9 +27,11 @@ from twisted.python.threadpool import ThreadPool
 from avisiod.clock import Clock
 from avisiod.office import accounts, explain, lists, records
 from avisiod.office.desk import Desk, Site, perform
-from avisiod.office.plan import Refused, Who
+from avisiod.office.plan import Progress, Refused, Who, quietly
 from avisiod.ports import StoreUnavailable
 from avisiod.store.database import Database
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +85,8 @@ class Counter:
         self._port: Any = None
 
     def start(self) -> None:
-        """Listen. CounterClosed where that is not possible."""
+        """Listen. CounterClosed where that is not possible; `at_desk` works all the same."""
+        self._pool.start()
         try:
             _clear(self.path)
             # no moment at which others may connect: the mode is there before the name is
@@ -101,34 +104,41 @@ class Counter:
             cause = error.socketError if isinstance(error, CannotListenError) else error
             why = getattr(cause, "strerror", None) or str(cause)
             raise CounterClosed(f"{self.path} cannot be made ({why}): correct admin.socket_file") from None
-        self._pool.start()
 
     def stop(self) -> defer.Deferred[None]:
         """Take no more requests; fires once the last one is done."""
-        if self._port is None:
+        if not self._pool.started:
             return defer.succeed(None)
         port, self._port = self._port, None
 
         def closed(_: object) -> Any:
             return threads.deferToThread(self._pool.stop)
 
-        stopped: defer.Deferred[None] = defer.maybeDeferred(port.stopListening)
+        stopped: defer.Deferred[None] = defer.maybeDeferred(port.stopListening if port is not None else _nothing)
         return stopped.addCallback(closed)
 
-    def serve(self, request: ServiceRequest, actor: str, progress: Callable[[str, int, int], None]) -> Any:
+    def serve(self, request: ServiceRequest, actor: str, progress: Progress) -> defer.Deferred[Any]:
         """Do what is asked, in the office's thread; a Deferred of the result."""
+        return self.at_desk(
+            lambda desk: perform(desk, request.operation, request.arguments), actor, request.why, progress
+        )
 
-        def done() -> Any:
+    def at_desk(
+        self, work: Callable[[Desk], T], actor: str, why: str, progress: Progress = quietly
+    ) -> defer.Deferred[T]:
+        """Let `work` do something in the office's thread, for somebody; a Deferred of the result."""
+
+        def done() -> T:
             database = self._database()
             if database is None:
                 raise StoreUnavailable("the store is closed")
-            who = Who(actor=actor, why=request.why, at_utc=self.clock.utc())
+            who = Who(actor=actor, why=why, at_utc=self.clock.utc())
 
             def cut(call: str) -> bool:
                 ended: bool = threads.blockingCallFromThread(self.reactor, self._cut, call)
                 return ended
 
-            return perform(Desk(database, self.site, who, progress, cut), request.operation, request.arguments)
+            return work(Desk(database, self.site, who, progress, cut))
 
         return threads.deferToThreadPool(self.reactor, self._pool, done)
 
@@ -143,6 +153,10 @@ class Counter:
             return wanted == gid or wanted in os.getgrouplist(pwd.getpwuid(uid).pw_name, gid)
         except KeyError:
             return False
+
+
+def _nothing() -> None:
+    """There was no socket to close."""
 
 
 def _clear(path: Path) -> None:

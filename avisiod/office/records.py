@@ -15,6 +15,10 @@ from avisiod.store import acceptances, books, calls, events, recordings, trail, 
 from avisiod.store.schema import calls as calls_table
 
 MOST = 10_000
+WITNESS_DAYS, WITNESS_OF_DAYS = 4, 14
+"""The clock is believed for a purge that nobody asked for, where so many of so many last days have left lines."""
+PORTION = 2000
+"""So many lines of the trail are purged in one transaction: some hundredths of a second."""
 
 
 class CallsRequest(Request, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -209,16 +213,46 @@ def purge(desk: Desk, request: PurgeRequest) -> dict[str, Any]:
         reason = f"the trail is kept for {least} days"
         raise Refused(Problem(column="days", reason=reason, remedy="change store.audit_days first"))
     before = desk.who.at_utc - datetime.timedelta(days=days)
+    through = desk.read(lambda connection: trail.old_lines(connection, before))
+    purged = 0
+    # In portions, each whole with its own record: the calls' own lines do not wait for all of it.
+    while done := desk.write(lambda connection: _purge_some(desk, connection, through, before)):
+        purged += done
+        desk.progress("purging", purged, purged)
+    return {"purged": purged, "through": through if purged else 0, "before": before.isoformat()}
 
-    def write(connection: Connection) -> tuple[int, int]:
-        # A trail that is broken stays as it is: a purge would hide where.
-        verdict = trail_check.verify(connection)
-        if not verdict.good:
-            raise Refused(Problem(reason=verdict.problem, remedy="find out what happened; nothing was purged"))
-        return trail.purge(connection, before, desk.who.actor, desk.who.why, desk.who.at_utc)
 
-    number, last = desk.write(write)
-    return {"purged": number, "through": last, "before": before.isoformat()}
+def purge_by_itself(desk: Desk) -> int:
+    """A portion of it when nobody has asked; how many lines went. Refused where the clock may be wrong.
+
+    What it deletes does not come back: a clock that leapt years ahead would take the whole trail. So lines of some
+    days must bear witness that the clock has shown about this time for a while.
+    """
+    before = desk.who.at_utc - datetime.timedelta(days=desk.site.audit_days)
+    through = desk.read(lambda connection: trail.old_lines(connection, before))
+    if not through:
+        return 0
+    days = desk.read(lambda connection: trail.days_with_lines(connection, desk.who.at_utc, WITNESS_OF_DAYS))
+    if days < WITNESS_DAYS:
+        reason = f"the trail has lines of {days} of the last {WITNESS_OF_DAYS} days only: the clock may be wrong"
+        raise Refused(Problem(reason=reason, remedy="if it is right, run avisioctl audit purge; else set it"))
+    return desk.write(lambda connection: _purge_some(desk, connection, through, before))
+
+
+def _purge_some(desk: Desk, connection: Connection, through: int, before: datetime.datetime) -> int:
+    first, _ = trail.anchor(connection)
+    if through <= first:
+        return 0
+    last = min(through, first + PORTION)
+    # What is broken stays as it is: a purge would hide where.
+    verdict = trail_check.verify(connection, through=last)
+    if not verdict.good:
+        remedy = "find out what happened (avisioctl audit verify); these lines were not purged"
+        raise Refused(Problem(reason=verdict.problem, remedy=remedy))
+    record = trail.Line(
+        at_utc=desk.who.at_utc, actor=desk.who.actor, action="purge", kind="audit", object="", why=desk.who.why
+    )
+    return trail.purge(connection, last, before, record)
 
 
 def _shown(desk: Desk, record: CallRecord) -> dict[str, Any]:

@@ -7,6 +7,7 @@ before it (64 zeros before the first). Lines name ids only; free text passes the
 
 import datetime
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -142,21 +143,21 @@ def _kept(row: Row[Any]) -> KeptLine:
     return KeptLine(**values, details=json.loads(row.details))
 
 
-def purge(
-    connection: Connection, before: datetime.datetime, actor: str, why: str, at_utc: datetime.datetime
-) -> tuple[int, int]:
-    """Delete the lines older than `before`, from the first on, and record it; how many, and the last one's number.
-
-    The record is a line of the trail, and an anchor from which the rest is verified. Nothing is done, nothing
-    recorded, where no line is that old.
-    """
+def old_lines(connection: Connection, before: datetime.datetime) -> int:
+    """The number of the last line that is older than `before`, as are all before it; 0 where none is."""
     first_kept = connection.scalar(select(func.min(audit.c.seq)).where(audit.c.at_utc >= before))
-    query = select(audit.c.seq, audit.c.digest).order_by(audit.c.seq.desc()).limit(1)
+    query = select(func.max(audit.c.seq))
     if first_kept is not None:
         query = query.where(audit.c.seq < first_kept)
-    last = connection.execute(query).one_or_none()
-    if last is None:
-        return 0, 0
+    return connection.scalar(query) or 0
+
+
+def purge(connection: Connection, through: int, before: datetime.datetime, record: Line) -> int:
+    """Delete the lines up to `through`, which are older than `before`, and record it; how many.
+
+    The record, given without its details, becomes a line of the trail, and an anchor from which the rest is verified.
+    """
+    last = connection.execute(select(audit.c.seq, audit.c.digest).where(audit.c.seq == through)).one()
     number = connection.scalar(select(func.count()).select_from(audit).where(audit.c.seq <= last.seq)) or 0
     details: dict[str, Detail] = {
         "through": last.seq,
@@ -164,10 +165,20 @@ def purge(
         "lines": number,
         "before": utc_text(before),
     }
-    record = Line(
-        at_utc=at_utc, actor=actor, action="purge", kind="audit", object=str(last.seq), why=why, details=details
+    told = msgspec.structs.replace(record, action="purge", kind="audit", object=str(last.seq), details=details)
+    line = append(connection, told)
+    connection.execute(
+        insert(audit_anchors).values(seq=last.seq, digest=last.digest, purged_utc=record.at_utc, line=line)
     )
-    line = append(connection, record)
-    connection.execute(insert(audit_anchors).values(seq=last.seq, digest=last.digest, purged_utc=at_utc, line=line))
     connection.execute(delete(audit).where(audit.c.seq <= last.seq))
-    return number, last.seq
+    return number
+
+
+def days_with_lines(connection: Connection, until: datetime.datetime, days: int) -> int:
+    """On how many of the last `days` spans of 24 hours before `until` something was written down."""
+    spans = [until - datetime.timedelta(days=number) for number in range(days + 1)]
+    return sum(
+        connection.scalar(select(audit.c.seq).where(audit.c.at_utc >= first, audit.c.at_utc < last).limit(1))
+        is not None
+        for last, first in itertools.pairwise(spans)
+    )

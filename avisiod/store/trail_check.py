@@ -54,21 +54,27 @@ def transaction_digest(row: Any, postings: Sequence[tuple[str, int]]) -> str:
     return hashlib.sha256(json.dumps([*fields, legs], separators=(",", ":")).encode()).hexdigest()
 
 
-def verify(connection: Connection, noted: tuple[int, str] | None = None) -> Verdict:
+def verify(connection: Connection, noted: tuple[int, str] | None = None, through: int | None = None) -> Verdict:
     """Walk the whole trail and say what the first altered or missing line is.
 
-    `noted`: number and digest of a line, as an earlier check told them and somebody wrote down.
+    `noted`: number and digest of a line, as an earlier check told them and somebody wrote down. `through`: look no
+    farther than this line and that the next one follows it.
     """
     seq, digest = trail.anchor(connection)
     first, lines = seq + 1, 0
     try:
         for piece in trail.rows_from(connection, seq):
-            for row in piece:
+            wanted = piece if through is None else [row for row in piece if row.seq <= through]
+            for row in wanted:
                 _link(row, seq, digest, noted)
                 seq, digest = row.seq, row.digest
-            lines += len(piece)
-            _vouched(connection, piece)
-        _end(connection, seq, digest, noted)
+            lines += len(wanted)
+            _vouched(connection, wanted)
+            if len(wanted) < len(piece):
+                _link(piece[len(wanted)], seq, digest, noted)
+                break
+        else:
+            _end(connection, seq, digest, noted)
     except _Broken as broken:
         return Verdict(first=first, last=seq, lines=lines, digest=digest, problem=broken.problem, seq=broken.seq)
     return Verdict(first=first, last=seq, lines=lines, digest=digest)

@@ -5,6 +5,7 @@ import datetime
 import pytest
 from sqlalchemy import text
 
+from avisiod.office import records
 from tests.store.test_trail import without_rules
 
 from .conftest import NOON, Office
@@ -65,6 +66,7 @@ def test_the_trail_is_verified_and_the_first_bad_line_named(peopled: Office) -> 
         connection.execute(text("UPDATE audit SET object = 'x' WHERE seq = 3"))
     bad = peopled.do("audit.verify")
     assert (bad["good"], bad["line"], bad["problem"]) == (False, 3, "line 3 was altered")
+    peopled.at_utc += datetime.timedelta(days=1097)
     assert peopled.refused(lambda: peopled.do("audit.purge"))[0].startswith("line 3 was altered")
 
 
@@ -85,6 +87,50 @@ def test_the_trail_is_purged_after_its_own_period(peopled: Office) -> None:
     assert done["purged"] > 0
     (record,) = peopled.do("audit.list", kind="audit", actor="unix:dpo")
     assert (record["action"], record["details"]["lines"]) == ("purge", done["purged"])
+    assert peopled.do("audit.verify")["good"]
+
+
+def test_what_is_purged_is_looked_at_and_what_stays_is_not(peopled: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "PORTION", 2)
+    old = peopled.do("audit.verify")["last"]
+    peopled.at_utc = NOON + datetime.timedelta(days=1097)
+    for _ in range(3):
+        peopled.do("calls.list")
+    with peopled.database.writing() as connection:
+        without_rules(connection, "audit")
+        connection.execute(text(f"UPDATE audit SET object = 'x' WHERE seq = {old + 2}"))
+    assert peopled.do("audit.purge", "unix:dpo")["purged"] == old, "a later line that was altered is found as before"
+    bad = peopled.do("audit.verify")
+    assert (bad["first"], bad["line"]) == (old + 1, old + 2)
+    records_ = peopled.do("audit.list", actor="unix:dpo")
+    assert len(records_) == -(-old // 2), "one for each portion"
+
+
+def test_a_line_that_does_not_follow_what_is_purged_keeps_it_from_being_purged(peopled: Office) -> None:
+    old = peopled.do("audit.verify")["last"]
+    peopled.at_utc = NOON + datetime.timedelta(days=1097)
+    peopled.do("calls.list")
+    with peopled.database.writing() as connection:
+        without_rules(connection, "audit")
+        connection.execute(text(f"UPDATE audit SET previous = '{'0' * 64}' WHERE seq = {old + 1}"))
+    assert f"line {old + 1} was altered" in peopled.refused(lambda: peopled.do("audit.purge"))[0]
+
+
+def test_by_itself_it_is_purged_only_where_the_clock_has_shown_this_time_for_days(peopled: Office) -> None:
+    leapt = peopled.at_utc = NOON + datetime.timedelta(days=1100)
+    for day in range(3):
+        assert (
+            "the clock may be wrong" in peopled.refused(lambda: records.purge_by_itself(peopled.desk("service")))[0]
+        )
+        peopled.at_utc = leapt + datetime.timedelta(days=day + 1)
+        peopled.do("calls.list")
+    peopled.at_utc = leapt + datetime.timedelta(days=4)
+    peopled.do("calls.list")
+    peopled.at_utc += datetime.timedelta(minutes=1)
+    assert records.purge_by_itself(peopled.desk("service", "too old")) > 0
+    assert records.purge_by_itself(peopled.desk("service", "too old")) == 0
+    (record,) = peopled.do("audit.list", actor="service", kind="audit")
+    assert (record["action"], record["why"]) == ("purge", "too old")
     assert peopled.do("audit.verify")["good"]
 
 

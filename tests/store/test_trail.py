@@ -1,5 +1,7 @@
 """The trail: each line vouches for the one before it, and a check names the first that is altered or missing."""
 
+import datetime
+
 import pytest
 import pytest_twisted
 from sqlalchemy import Connection, text
@@ -97,18 +99,25 @@ def test_the_database_itself_keeps_the_trail(database: Database, statement: str)
         connection.execute(text(statement))
 
 
+def purge(connection: Connection, before: datetime.datetime, why: str = "") -> tuple[int, int]:
+    """How many lines older than that went, and the last one's number."""
+    last = trail.old_lines(connection, before)
+    record = trail.Line(at_utc=after(9999), actor="unix:dpo", action="", kind="", object="", why=why)
+    return (trail.purge(connection, last, before, record), last) if last else (0, 0)
+
+
 def test_a_purge_leaves_a_record_and_a_trail_that_can_be_verified(database: Database) -> None:
     with database.writing() as connection:
         write(connection, 5)
     with database.writing() as connection:
-        assert trail.purge(connection, after(120), "unix:dpo", "three years", after(9999)) == (2, 2)
+        assert purge(connection, after(120), "three years") == (2, 2)
         assert [line.seq for line in trail.listed(connection)] == [6, 5, 4, 3]
         record = trail.listed(connection, kind="audit")[0]
         assert (record.action, record.details["lines"], record.details["through"]) == ("purge", 2, 2)
         verdict = trail_check.verify(connection)
         assert (verdict.good, verdict.first, verdict.last) == (True, 3, 6)
-        assert trail.purge(connection, after(0), "unix:dpo", "", after(9999)) == (0, 0)
-        assert trail.purge(connection, after(5 * 60), "unix:dpo", "", after(10000)) == (3, 5)
+        assert purge(connection, after(0)) == (0, 0)
+        assert purge(connection, after(5 * 60)) == (3, 5)
         assert trail_check.verify(connection).good
         without_rules(connection, "audit")
         connection.execute(text("DELETE FROM audit WHERE seq <= 6"))
@@ -118,7 +127,7 @@ def test_a_purge_leaves_a_record_and_a_trail_that_can_be_verified(database: Data
 def test_only_what_a_purge_covers_can_be_deleted(database: Database) -> None:
     with database.writing() as connection:
         write(connection, 5)
-        trail.purge(connection, after(120), "unix:dpo", "", after(9999))
+        purge(connection, after(120))
     with pytest.raises(DBAPIError, match="recorded purge"), database.writing() as connection:
         connection.execute(text("DELETE FROM audit WHERE seq = 3"))
     with pytest.raises(DBAPIError, match="never rewritten"), database.writing() as connection:
@@ -129,7 +138,7 @@ def test_a_clock_that_was_set_back_purges_no_line_out_of_its_turn(database: Data
     with database.writing() as connection:
         write(connection, 3)
         trail.append(connection, trail.Line(at_utc=START, actor="x", action="x", kind="x", object="x"))
-        assert trail.purge(connection, after(60), "unix:dpo", "", after(9999)) == (1, 1)
+        assert purge(connection, after(60)) == (1, 1)
         assert trail_check.verify(connection).good
 
 
