@@ -65,6 +65,14 @@ class Provisioning(Section, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     requests_per_minute: Annotated[int, Meta(ge=1)] = 120
     """Of one address; more are turned away."""
 
+    @property
+    def url(self) -> str:
+        """Where phones find it; empty where it is not served."""
+        if not self.address:
+            return ""
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return (self.public_url or f"https://{host}:{self.port}").rstrip("/")
+
 
 class Firmware(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Firmware of phones: files that were checked, and how they get out."""

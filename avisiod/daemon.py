@@ -26,6 +26,7 @@ from avisiod.config import Config, IceServer
 from avisiod.devices import code_sms
 from avisiod.devices.modem import Modem
 from avisiod.devices.outbox import Outbox
+from avisiod.devices.phones.room import PhoneRoom
 from avisiod.gateway import sealing, wire
 from avisiod.gateway.manifest import decode
 from avisiod.gateway.media_gateway import MediaGateway
@@ -42,6 +43,7 @@ from avisiod.recordings_disk import RecordingsDisk
 from avisiod.sdnotify import Notifier, watchdog_interval_s
 from avisiod.signals import Signals
 from avisiod.store import inventory
+from avisiod.store.device_store import StoredDevices
 from avisiod.store.store import Store
 from avisiod.switchboard.actions import Actions
 from avisiod.switchboard.desk import FrontDesk
@@ -116,6 +118,10 @@ class Daemon:
         self.transcoders.on_stats = self.telemetry.transcoder_stats
         self.desk = FrontDesk(self.board, [(server, ice_secret(server)) for server in config.media.ice_servers])
         self.portal = RelativesPortal(config, self.desk, self.clock)
+        devices = StoredDevices(self.store)
+        self.phones = PhoneRoom(
+            reactor, self.clock, config, devices, self.telemetry.metrics.phones, self.board.in_call
+        )
         recordings = config.recordings
         self.disk = RecordingsDisk(Path(recordings.folder), recordings.keep_free_bytes, self.clock)
         self.counter = Counter(
@@ -157,6 +163,7 @@ class Daemon:
         if config.modem.device:
             self.modem.start()
         self.portal.start()
+        self.phones.start()
         self.telemetry.start()
         try:
             self.counter.start()
@@ -211,6 +218,7 @@ class Daemon:
         await self._within(WORKERS_STOP_WITHIN_S, self.sip.drain(), "draining the SIP workers")
         await self._within(STOP_WITHIN_S, self.board.stop(), "ending the calls")
         await self._within(WORKERS_STOP_WITHIN_S, self.portal.stop(), "stopping the portal")
+        await self._within(WORKERS_STOP_WITHIN_S, self.phones.stop(), "leaving the phones alone")
         self.upkeep.stop()
         await self._within(WORKERS_STOP_WITHIN_S, self.counter.stop(), "stopping the counter of staff")
         self.modem.stop()
@@ -319,13 +327,16 @@ class Daemon:
             await self.board.owed.settle(self.store)
             if self.board.unsealed and self.disk.room and self.clock.now() >= self._seal_again_at:
                 run_coroutine(self._seal_again())
+        registered: int | None = None
         try:
             edge = Path(self.config.sip.edge_database)
-            registered: int | None = len(await current_registrations(edge, self.clock.utc()))
+            phones = await current_registrations(edge, self.clock.utc())
         except EdgeUnreadable as error:
             self._edge_trouble.failed("%s", error)
-            registered = None
+            await self.phones.looked(None)
         else:
+            registered = len(phones)
+            await self.phones.looked(phones)
             self._edge_trouble.recovered("the edge's registrations are readable again")
         for why in ("denied", "refused", "failed"):
             self.telemetry.metrics.doors.refused("counter", why, self.counter.served[why])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import click
 
-from avisiod.cli import copies, history, lists, manual, money
+from avisiod.cli import copies, devices, history, lists, manual, money
 from avisiod.cli.reach import CannotReach
 from avisiod.cli.session import Session
 from avisiod.config_check import ConfigError
@@ -30,6 +30,7 @@ def avisioctl(context: click.Context, config: str) -> None:
 
 
 lists.add_to(avisioctl)
+devices.add_to(avisioctl)
 for command in (money.accounts, history.calls, history.audit, history.explain, copies.back_up, copies.restore):
     avisioctl.add_command(command)
 

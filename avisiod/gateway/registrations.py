@@ -15,7 +15,7 @@ BUSY_S = 2.0
 """How long the edge may hold a lock on its file before the reading fails."""
 
 _QUERY = """
-    SELECT username, contact, received, socket, user_agent, expires, last_modified
+    SELECT username, contact, received, socket, user_agent, expires, last_modified, callid
     FROM location WHERE expires > ? ORDER BY last_modified
 """
 
@@ -36,6 +36,8 @@ class Registration(NamedTuple):
     expires: datetime.datetime
     last_seen: datetime.datetime
     """When it last registered."""
+    dialogue: str = ""
+    """Call-ID of its REGISTER; a phone that started anew has another one."""
 
 
 def read_registrations(path: Path, now: datetime.datetime) -> dict[PhoneId, Registration]:
@@ -56,7 +58,14 @@ def current_registrations(path: Path, now: datetime.datetime) -> Awaitable[dict[
 
 
 def _registration(
-    phone: str, contact: str, received: str | None, listener: str | None, user_agent: str, expires: int, modified: int
+    phone: str,
+    contact: str,
+    received: str | None,
+    listener: str | None,
+    user_agent: str,
+    expires: int,
+    modified: int,
+    callid: str,
 ) -> Registration:
     return Registration(
         phone=PhoneId(phone),
@@ -65,4 +74,5 @@ def _registration(
         user_agent=user_agent,
         expires=datetime.datetime.fromtimestamp(expires, datetime.UTC),
         last_seen=datetime.datetime.fromtimestamp(modified, datetime.UTC),
+        dialogue=callid,
     )

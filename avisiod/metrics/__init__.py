@@ -16,6 +16,7 @@ from avisiod.metrics.control import ControlMetrics
 from avisiod.metrics.conversions import ConversionMetrics
 from avisiod.metrics.doors import DoorMetrics
 from avisiod.metrics.media import MediaMetrics
+from avisiod.metrics.phones import PhoneMetrics
 from avisiod.metrics.sms import SmsMetrics
 from avisiod.metrics.workers import WorkerMetrics
 from avisiod.metrics.world import WorldMetrics
@@ -36,6 +37,7 @@ class Metrics:
         self.control = ControlMetrics(registry)
         self.media = MediaMetrics(registry)
         self.world = WorldMetrics(registry)
+        self.phones = PhoneMetrics(registry)
         self.sms = SmsMetrics(registry)
         self.workers = WorkerMetrics(registry)
         self.doors = DoorMetrics(registry)

@@ -60,6 +60,11 @@ def phones(sight: Sight) -> None:
     _twins(sight, "occupant", lambda value: f"a phone for `{value}`: it", "free that phone first")
 
 
+def devices(sight: Sight) -> None:
+    """One MAC, one phone."""
+    _twins(sight, "mac", lambda _: "this MAC", "correct it, or remove that device")
+
+
 def contacts(sight: Sight) -> None:
     """One number, one contact."""
     _twins(sight, "number", lambda value: f"number {masked(value)}", "make it one contact")

@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from avisiod.clock import Clock
-from avisiod.office import accounts, explain, lists, records
+from avisiod.office import accounts, devices, explain, lists, records
 from avisiod.office.desk import Desk, Site, perform
 from avisiod.office.plan import Progress, Refused, Who, quietly
 from avisiod.ports import StoreUnavailable
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-ROOMS = (accounts, explain, lists, records)
+ROOMS = (accounts, devices, explain, lists, records)
 """The modules with operations; to import them is to know all of them."""
 LONGEST_LINE = 64 * 1024 * 1024
 """Bytes: a file of a hundred thousand lines, and more."""

@@ -29,6 +29,9 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     shortest_s: float = 60.0
     audit_days: int = 1096
     admission: Literal["listed", "full"] = "full"
+    provisioning_url: str = ""
+    """Where phones fetch their settings; empty: nowhere."""
+    token_valid_s: float = 86400.0
 
 
 def site_of(config: Config) -> Site:
@@ -41,6 +44,8 @@ def site_of(config: Config) -> Site:
         audit_days=config.store.audit_days,
         admission=config.site.admission,
         shortest_s=config.calls.shortest_s,
+        provisioning_url=config.provisioning.url,
+        token_valid_s=config.provisioning.token_valid_s,
     )
 
 

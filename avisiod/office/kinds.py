@@ -11,6 +11,7 @@ from avisiod.calls.people import Scope
 from avisiod.office import checks, values
 from avisiod.office.values import Value
 from avisiod.store.schema import contacts, phones
+from avisiod.store.schema_devices import phone_devices
 from avisiod.store.schema_rules import (
     allowances,
     authorisations,
@@ -185,6 +186,7 @@ def kinds(region: str) -> dict[str, Kind]:
         ),
         _people(),
         _phones(),
+        _devices(),
         _contacts(region),
         _authorisations(),
         Kind(
@@ -331,6 +333,26 @@ def _phones() -> Kind:
             Field("language", values.LANGUAGE, "of prompts, until it is known who calls", "fr"),
             Field("shared", values.TRUTH, "it asks who is calling", default=False),
             Field("occupant", values.ID, "whom it stands for, where it is not shared", None, refers="people"),
+        ),
+    )
+
+
+def _devices() -> Kind:
+    return Kind(
+        name="device",
+        plural="devices",
+        help="the devices behind the phones, which get their settings from here",
+        table=phone_devices,
+        keys=("phone",),
+        check=checks.devices,
+        siblings=_same(phone_devices, "mac"),
+        fields=(
+            Field("phone", values.ID, "the phone's id", refers="phones"),
+            Field("mac", values.MAC, "as its label says"),
+            Field("vendor", values.choice("grandstream", "yealink", "fanvil", "2n", "generic"), "who made it"),
+            Field("model", values.TEXT, "as its vendor names it", ""),
+            Field("firmware", values.TEXT, "the version that it should run; empty: any", ""),
+            Field("self_test", values.TRUTH, "called at night: it must answer by itself", default=False),
         ),
     )
 

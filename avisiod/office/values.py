@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from avisiod.calls import mac
+from avisiod.calls.mac import mac_of
 from avisiod.calls.people import Scope
 from avisiod.numbers import dialled_number
 
@@ -168,6 +170,13 @@ def price_text(price: int) -> str:
     return whole.removesuffix("00")
 
 
+def _mac(text: str) -> str:
+    read = mac_of(text)
+    if read is None:
+        raise Wrong("not the MAC of a device", "write twelve hexadecimal digits as on its label: 00:15:65:A1:B2:C3")
+    return read
+
+
 def _scope(text: str) -> Scope:
     kind, _, name = text.partition(":")
     if text == "site":
@@ -239,6 +248,7 @@ def _ids(text: str) -> tuple[str, ...]:
 
 
 TEXT = Value(_text)
+MAC = Value(_mac, mac.shown, hint="MAC")
 ID = Value(_id, hint="ID")
 IDS = Value(_ids, " ".join, hint="IDS")
 LANGUAGE = Value(_language, hint="LANGUAGE")

@@ -70,6 +70,10 @@ class Switchboard:
 
     # The phones.
 
+    def in_call(self, phone: PhoneId) -> bool:
+        """Whether the phone has a dialogue with us now, in whatever state its call is."""
+        return any(entry.call.phone == phone and entry.sip_call is not None for entry in self.entries.values())
+
     def invited(self, sip_call: str, phone: str, number: str, offer: str, *, secure: bool) -> None:
         """A phone dials: the call begins."""
         call = Call(

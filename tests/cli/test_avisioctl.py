@@ -1,6 +1,7 @@
 """avisioctl does what staff ask, says what it did, and writes down who asked; without a daemon on the database."""
 
 import getpass
+import json
 import sqlite3
 import subprocess
 from collections.abc import Callable
@@ -253,3 +254,17 @@ def test_a_backup_is_taken_while_others_write_and_restored(peopled: Ctl) -> None
     reader = sqlite3.connect(kept)
     assert reader.execute("SELECT listed FROM detainees").fetchall() == [(0,)]
     reader.close()
+
+
+def test_phones_alone_shows_how_they_are_by_building_and_floor(peopled: Ctl) -> None:
+    peopled.run("phones", "add", "cell-101", "--building", "A", "--floor", "1")
+    peopled.run("devices", "add", "cell-101", "--mac", "00:15:65:a1:b2:c3", "--vendor", "yealink")
+    shown = peopled.run("phones")
+    assert "building A, floor 1: 0 of 1 up" in shown
+    assert "no building: 0 of 1 up" in shown
+    assert "never_seen" in shown
+    rows = json.loads(peopled.run("phones", "--json"))
+    assert [(row["phone"], row["mac"]) for row in rows] == [("yard", ""), ("cell-101", "00:15:65:A1:B2:C3")]
+    assert [row["phone"] for row in peopled.json("phones", "health", "--building", "A")] == ["cell-101"]
+    assert peopled.json("phones", "events", "cell-101") == []
+    assert "`cell-101` is not tampered" in str(peopled.json("devices", "looked", "cell-101", "--why", "x", status=1))

@@ -16,8 +16,9 @@ def edge_database(path: Path, *rows: tuple[str, str, str | None, int]) -> Path:
         for phone, contact, received, expires_in in rows:
             at = int(NOW.timestamp())
             database.execute(
-                "INSERT INTO location (ruid, username, contact, received, socket, user_agent, expires, last_modified)"
-                " VALUES (?, ?, ?, ?, 'tls:192.0.2.1:5061', 'Phone 1.0', ?, ?)",
+                "INSERT INTO location"
+                " (ruid, username, contact, received, socket, user_agent, callid, expires, last_modified)"
+                " VALUES (?, ?, ?, ?, 'tls:192.0.2.1:5061', 'Phone 1.0', 'ab@cd', ?, ?)",
                 (phone + contact, phone, contact, received, at + expires_in, at - 10),
             )
     database.close()
@@ -28,7 +29,7 @@ def test_a_registered_phone_is_known_with_its_address_and_times(tmp_path: Path) 
     path = edge_database(tmp_path / "edge.db", ("cell1", "sip:cell1@10.0.0.1:5060", None, 300))
     phone = read_registrations(path, NOW)["cell1"]  # type: ignore[index]
     assert phone.contact == "sip:cell1@10.0.0.1:5060"
-    assert (phone.transport, phone.user_agent) == ("tls", "Phone 1.0")
+    assert (phone.transport, phone.user_agent, phone.dialogue) == ("tls", "Phone 1.0", "ab@cd")
     assert phone.expires - NOW == datetime.timedelta(seconds=300)
     assert NOW - phone.last_seen == datetime.timedelta(seconds=10)
 
