@@ -20,6 +20,7 @@ from tests.peers.workers import workers
 pytestmark = [pytest.mark.peer, pytest.mark.e2e, pytest.mark.timeout(240)]
 
 SISTER, BROTHER = ContactEntry(), ContactEntry("brother", "+33639980003")
+LAWYER = ContactEntry("lawyer", "+33639980002", confidential=True)
 LOUD_DBFS = -45.0
 
 
@@ -28,7 +29,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("transcoding")
     settings = {"calls": {"limit_s": 180.0, "warnings_s": [60.0]}, "media": {"transcoded_calls": 1}}
     phones = [PhoneEntry(), PhoneEntry("cell2", "also-none", "A 102")]
-    with Stage(folder, settings=settings, phones=phones, contacts=[SISTER, BROTHER]) as stage:
+    with Stage(folder, settings=settings, phones=phones, contacts=[SISTER, BROTHER, LAWYER]) as stage:
         yield stage
 
 
@@ -81,6 +82,26 @@ def test_both_see_and_hear_each_other_and_the_recording_plays(stage: Stage, phon
     counted = stage.metrics()
     wait_until(lambda: stage.metrics()['avisiod_transcoded_pictures_total{towards="phone"}'] > 50, 10, "counted")
     assert counted["avisiod_transcoding_refused_total"] == 0
+
+
+def test_a_lawyers_picture_is_converted_and_no_file_is_written(stage: Stage, phone: BaresipPhone) -> None:
+    with connected(stage, phone, LAWYER, h264=False) as (relative, call):
+        see_each_other(phone, relative)
+        (converter,) = workers(stage.daemon.pid, "transcode_worker")
+        assert files_of(converter) == []
+        phone.hang_up()
+        assert wait_ended(stage, call)["confidential"] == 1
+    assert not any(call in path.name for path in stage.recordings_folder.rglob("*"))
+
+
+def files_of(pid: int) -> list[str]:
+    """Regular files that a process holds open for writing."""
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        flags = int(Path(f"/proc/{pid}/fdinfo/{link.name}").read_text().split("flags:")[1].split()[0], 8)
+        if flags & (os.O_WRONLY | os.O_RDWR) and link.is_file():
+            found.append(os.readlink(link))
+    return found
 
 
 def decoding_errors(path: Path) -> str:
