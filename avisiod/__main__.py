@@ -47,7 +47,7 @@ def main() -> int:
     install_reactor()
     from avisiod import daemon  # imports the reactor, which is chosen by now
 
-    return daemon.run(config)
+    return daemon.run(config, Path(arguments.config))
 
 
 def check(path: str) -> int:

@@ -6,7 +6,7 @@ import math
 import os
 import secrets
 import stat
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from avisiod.office.desk import site_of
 from avisiod.office.upkeep import Upkeep
 from avisiod.ports import Recording, StoreUnavailable
 from avisiod.recordings_disk import RecordingsDisk
+from avisiod.reloading import NotTaken, Reloading
 from avisiod.sdnotify import Notifier, watchdog_interval_s
 from avisiod.signals import Signals
 from avisiod.store import inventory
@@ -94,7 +95,8 @@ class CannotStart(OSError):
 class Daemon:
     """All rooms of one box."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, path: Path = Path("/etc/avisiod/avisiod.yaml")) -> None:
+        """`path` is the file that `config` was read from, for `reload`."""
         self.config = config
         self.clock = SystemClock(asyncio.get_event_loop())
         where = config.store.url or config.store.path
@@ -134,6 +136,7 @@ class Daemon:
             self._cut,
         )
         self.upkeep = Upkeep(self.clock, self.counter)
+        self._reloading = Reloading(path, self, self.telemetry.metrics.control.reloaded)
         self._watch: Timer | None = None
         self._phones = 0
         self._ready = False
@@ -184,6 +187,48 @@ class Daemon:
         level = logging.WARNING if hot_path.startswith("plain") else logging.INFO
         logger.log(level, "the media workers' hot path is %s", hot_path)
         logger.info("ready: portal on %s port %s", config.portal.address, config.portal.port)
+
+    async def prepare(self, config: Config) -> Callable[[], Awaitable[None]]:
+        """See reloading.Rooms."""
+        site = config.site
+        try:
+            texts = await deferToThread(code_texts, config)
+            show = await deferToThread(self.portal.reload, config)
+            servers = [(server, ice_secret(server)) for server in config.media.ice_servers]
+            listed = await deferToThread(
+                inventory.load, config.store.inventory_file, site.region, config.sip.realm, site.language
+            )
+        except (OSError, ValueError, CharterUnreadable, inventory.InventoryError) as error:
+            raise NotTaken(str(error)) from None
+
+        async def take() -> None:
+            self.config = config
+            log.setup(config.log.level)
+            self.board.adopt(config)
+            if self.board.actions is not None:
+                self.board.actions.adopt(config, texts)
+            self.desk.adopt(servers)
+            show()
+            self.disk.keep_free(config.recordings.keep_free_bytes)
+            self.counter.site = site_of(config)
+            self.telemetry.adopt(config)
+            for pool in (self.sip, self.media, self.transcoders):
+                pool.take_up(config)
+            try:
+                await self._take_inventory(listed)
+            except StoreUnavailable as error:
+                logger.warning("the inventory is that of before, for the database takes no writes: %s", error)
+
+        return take
+
+    async def reload(self) -> None:
+        """Upon SIGHUP: settings and inventory are read again, and taken up whole or not at all."""
+        if not self._ready or self.board.draining:
+            logger.info("not reloaded: the service is starting or stopping")
+            return
+        self.notifier.reloading()
+        await self._reloading.reload()
+        self.notifier.ready()
 
     async def drain(self) -> None:
         """Refuse new calls in words; returns when the running ones are over, `calls.drain_s` are, or upon `hurry`."""
@@ -255,6 +300,9 @@ class Daemon:
             realm=self.config.sip.realm,
             language=self.config.site.language,
         )
+        await self._take_inventory(listed)
+
+    async def _take_inventory(self, listed: inventory.Inventory) -> None:
         await self.store.sync_inventory(listed.phones, listed.contacts)
         self._phones = len(listed.phones)
         logger.info("inventory: %d phones, %d contacts", len(listed.phones), len(listed.contacts))
@@ -424,18 +472,18 @@ def ice_secret(server: IceServer) -> bytes:
     return Path(server.secret_file).read_bytes().strip() if server.secret_file else b""
 
 
-def run(config: Config) -> int:
-    """Run until SIGTERM or SIGINT; the exit status."""
+def run(config: Config, path: Path) -> int:
+    """Run until SIGTERM or SIGINT; the exit status. `path` is the settings' file, which SIGHUP reads again."""
     log.setup(config.log.level)
     status = 0
 
     async def live() -> None:
         nonlocal status
         try:
-            daemon = Daemon(config)
+            daemon = Daemon(config, path)
             # Before the start: whatever runs by the time that a start fails is stopped in order, too.
             reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(daemon.stop()))
-            Signals(reactor, daemon.drain, daemon.hurry).install()
+            Signals(reactor, daemon.drain, daemon.hurry, daemon.reload).install()
             await daemon.start()
         except Exception as error:
             status = 2 if isinstance(error, WRONG_SETTINGS) else 1

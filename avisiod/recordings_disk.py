@@ -67,6 +67,10 @@ class RecordingsDisk:
         self._asked_at: float | None = None
         self._log = FirstThenDebug(logger)
 
+    def keep_free(self, size: int) -> None:
+        """Recordings are refused from now on where no more than this is free."""
+        self._keep_free_bytes = size
+
     @property
     def free_bytes(self) -> int | None:
         """As of the last look; None where it could not be told."""

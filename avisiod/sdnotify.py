@@ -38,6 +38,10 @@ class Notifier:
         """Everything serves; `systemctl start` returns."""
         self._tell("READY=1")
 
+    def reloading(self) -> None:
+        """The settings are read again; `ready` follows."""
+        self._tell(f"RELOADING=1\nMONOTONIC_USEC={round(self._clock.now() * 1_000_000)}")
+
     def status(self, text: str) -> None:
         """One line for `systemctl status`, such as `3 of 20 calls`."""
         self._tell("STATUS=" + " ".join(text.split()))

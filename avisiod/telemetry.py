@@ -33,6 +33,11 @@ class Telemetry:
         self.problems: list[str] = []
         """What /health tells: sentences for the technician; empty when all is well."""
 
+    def adopt(self, config: Config) -> None:
+        """New settings."""
+        self._config = config
+        self.metrics.calls.capacity(config.calls.capacity)
+
     def start(self) -> None:
         """Serve /metrics and /health. CannotListenError where the port is taken."""
         self._listening = metrics_page.listen(

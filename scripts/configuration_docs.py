@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from avisiod import config
+from avisiod import config, reload_rules
 from avisiod.config_section import Section
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -85,8 +85,8 @@ def reference() -> str:
     lines = [
         "# Settings",
         "",
-        "`/etc/avisiod/avisiod.yaml`, read once at start. Keys that are missing have their default; an unknown",
-        "key, a value out of bounds or settings that contradict each other keep the daemon from starting.",
+        "`/etc/avisiod/avisiod.yaml`, read at start and upon SIGHUP. Keys that are missing have their default; an",
+        "unknown key, a value out of bounds or settings that contradict each other keep the daemon from starting.",
         "`avisiod --check-config FILE` names all that is wrong, with line, reason and remedy.",
         "",
         "Names end in their unit: `_s` is seconds, `_bytes` bytes. A key that ends in `_file` or `_folder` takes a",
@@ -94,6 +94,16 @@ def reference() -> str:
     ]
     for name, kind in sections():
         lines += ["", f"## {name}", "", inspect.cleandoc(kind.__doc__ or ""), "", *table(kind)]
+    lines += [
+        "",
+        "## What a reload takes up",
+        "",
+        "`systemctl reload avisiod` (SIGHUP) reads this file and the inventory again, checks both, and takes them up",
+        "whole or not at all: what is wrong is told in the journal, and the settings in use stay. From the next call",
+        "on these keys have their new value; a change of any other is named in the journal and takes a restart:",
+        "",
+        *(f"- `{key}`" for key in sorted(reload_rules.AT_RELOAD)),
+    ]
     lines += ["", "### An entry of media.ice_servers", "", inspect.cleandoc(config.IceServer.__doc__ or ""), ""]
     return "\n".join([*lines, *table(config.IceServer)]) + "\n"
 

@@ -62,6 +62,7 @@ class MediaCall:
         language: str,
     ) -> None:
         self._shop = shop
+        self._prompts = shop.prompts  # which a reload of the settings replaces
         self._call = call
         self._extra = {"call": call}
         self._tell_control = tell
@@ -194,7 +195,7 @@ class MediaCall:
             self._said(prompt, turn)
 
     def _load(self, lines: dict[Kind, MediaLine], prompt: str, picture: str) -> tuple[Payloads, Payloads]:
-        prompts = self._shop.prompts
+        prompts = self._prompts
         sound: Payloads = ()
         shown: Payloads = ()
         if prompt and Kind.AUDIO in lines:

@@ -56,6 +56,33 @@ def shares(first: int, last: int, workers: int) -> list[tuple[int, int]]:
     return [(first + n * size, first + (n + 1) * size - 1) for n in range(workers)]
 
 
+def settings_of(config: Config, count: int) -> list[MediaWorkerSettings]:
+    """What each of `count` workers is told, with its own share of the ports. ValueError if there are too few."""
+    phone = shares(*config.media.phone_ports, count)
+    outside = shares(*config.media.outside_ports, count)
+    return [
+        MediaWorkerSettings(
+            worker=n,
+            phone_address=config.media.phone_address,
+            phone_ports=phone[n],
+            outside_address=config.media.outside_address,
+            outside_announced=config.media.outside_announced,
+            outside_ports=outside[n],
+            phone_silent_s=config.media.phone_silent_s,
+            phone_muted_s=config.media.phone_muted_s,
+            outside_silent_s=config.media.outside_silent_s,
+            behind_nat=config.media.behind_nat,
+            audio_codecs=config.phones.audio_codecs,
+            encryption=config.phones.encryption,
+            keys_need_tls=config.phones.keys_need_tls,
+            prompts_folder=config.media.prompts_folder,
+            keep_free_bytes=config.recordings.keep_free_bytes,
+            log_level=config.log.level,
+        )
+        for n in range(count)
+    ]
+
+
 class MediaGateway(WorkerPool):
     """The media workers, as the switchboard uses them. Every coroutine fails with a wire.WorkerError."""
 
@@ -68,33 +95,15 @@ class MediaGateway(WorkerPool):
         if transcoders is not None:
             transcoders.on_relink = self._relink
         count = config.media.workers or os.cpu_count() or 1
-        phone = shares(*config.media.phone_ports, count)
-        outside = shares(*config.media.outside_ports, count)
         self._worker_of: dict[str, int] = {}
-        settings = [
-            MediaWorkerSettings(
-                worker=n,
-                phone_address=config.media.phone_address,
-                phone_ports=phone[n],
-                outside_address=config.media.outside_address,
-                outside_announced=config.media.outside_announced,
-                outside_ports=outside[n],
-                phone_silent_s=config.media.phone_silent_s,
-                phone_muted_s=config.media.phone_muted_s,
-                outside_silent_s=config.media.outside_silent_s,
-                behind_nat=config.media.behind_nat,
-                audio_codecs=config.phones.audio_codecs,
-                encryption=config.phones.encryption,
-                keys_need_tls=config.phones.keys_need_tls,
-                prompts_folder=config.media.prompts_folder,
-                keep_free_bytes=config.recordings.keep_free_bytes,
-                log_level=config.log.level,
-            )
-            for n in range(count)
-        ]
+        settings = settings_of(config, count)
         super().__init__(
             reactor, clock, "avisiod.gateway.media_worker", settings, lambda n: _MediaLink(self, n), self._down
         )
+
+    def take_up(self, config: Config) -> None:
+        """New settings, for calls that begin from now on."""
+        self.adopt(settings_of(config, len(self.workers)))
 
     async def open_call(self, call: str, offer: str, *, confidential: bool, language: str, secure: bool) -> str:
         """Open the phone's leg on the least busy worker; the SDP answer. `secure`: its signalling came over TLS."""

@@ -66,6 +66,12 @@ class MediaWorker:
         gc.collect()
         gc.freeze()  # what is loaded now stays: the collector need not walk it again in mid-call
 
+    def adopt(self, settings: MediaWorkerSettings) -> None:
+        """New settings for the next calls. WorkerError before Configure."""
+        if self._workshop is None:
+            raise wire.WorkerError("the worker is not configured yet")
+        self._workshop.adopt(settings)
+
     async def open(self, call: str, offer: str, *, confidential: bool, language: str, secure: bool) -> str:
         """Open a call; the answer to the phone."""
         if self._workshop is None or self._draining:
@@ -180,6 +186,16 @@ class _Link(amp.AMP):
             raise wire.WorkerError(f"the settings cannot be read: {error}") from error
         setup_worker(decoded.log_level, f"media-{decoded.worker}")
         self.worker.configure(decoded)
+        return {}
+
+    @wire.Reconfigure.responder
+    def reconfigure(self, settings: bytes) -> dict[str, object]:
+        try:
+            decoded = media_settings.decode(settings)
+        except msgspec.DecodeError as error:
+            raise wire.WorkerError(f"the settings cannot be read: {error}") from error
+        self.worker.adopt(decoded)
+        setup_worker(decoded.log_level, f"media-{decoded.worker}")
         return {}
 
     @wire.Ping.responder

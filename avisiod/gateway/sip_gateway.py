@@ -48,6 +48,22 @@ def dispatcher_list(config: Config) -> str:
     return "".join(f"1 sip:{host}:{port}\n" for port in ports)
 
 
+def settings_of(config: Config, count: int) -> list[SipWorkerSettings]:
+    """What each of `count` workers is told."""
+    return [
+        SipWorkerSettings(
+            worker=n,
+            address=config.sip.address,
+            port=config.sip.port + n,
+            edge=config.sip.edge,
+            session_expires_s=config.sip.session_expires_s,
+            dialogues=config.sip.dialogues_per_worker,
+            log_level=config.log.level,
+        )
+        for n in range(count)
+    ]
+
+
 class SipGateway(WorkerPool):
     """The SIP workers, as the switchboard uses them. Every coroutine fails with a wire.WorkerError.
 
@@ -57,21 +73,14 @@ class SipGateway(WorkerPool):
     def __init__(self, reactor: Any, clock: Clock, config: Config) -> None:
         self.listener: SipListener | None = None
         self._calls: dict[str, int] = {}
-        settings = [
-            SipWorkerSettings(
-                worker=n,
-                address=config.sip.address,
-                port=config.sip.port + n,
-                edge=config.sip.edge,
-                session_expires_s=config.sip.session_expires_s,
-                dialogues=config.sip.dialogues_per_worker,
-                log_level=config.log.level,
-            )
-            for n in range(config.sip_workers)
-        ]
+        settings = settings_of(config, config.sip_workers)
         super().__init__(
             reactor, clock, "avisiod.gateway.sip_worker", settings, lambda n: _SipLink(self, n), self._down
         )
+
+    def take_up(self, config: Config) -> None:
+        """New settings; workers take up how much they log."""
+        self.adopt(settings_of(config, len(self.workers)))
 
     async def answer(self, sip_call: str, sdp: str) -> None:
         """Answer an INVITE or re-INVITE with 200."""

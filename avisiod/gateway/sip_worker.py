@@ -125,6 +125,15 @@ class ControlLink(amp.AMP):
         except (msgspec.MsgspecError, ValueError) as error:
             raise wire.WorkerError(f"the settings cannot be read: {error}") from error
 
+    @wire.Reconfigure.responder
+    def _reconfigure(self, settings: bytes) -> dict[str, object]:
+        try:
+            decoded = sip_settings.decode(settings)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise wire.WorkerError(f"the settings cannot be read: {error}") from error
+        logs.setup_worker(decoded.log_level, f"sip-{decoded.worker}")
+        return {}
+
     @wire.Ping.responder
     def _ping(self) -> defer.Deferred[dict[str, object]]:
         endpoint = self._worker.endpoint

@@ -125,6 +125,14 @@ class Worker:
         configured = self.call(wire.Configure, settings=self._settings)
         configured.addCallbacks(self._configured, self._not_configured)
 
+    def adopt(self, settings: bytes) -> None:
+        """New settings, as in `Reconfigure`; whatever is started again later gets them, too."""
+        self._settings = settings
+        if self.up:
+            self.call(wire.Reconfigure, settings=settings).addErrback(
+                lambda failure: logger.warning("%s goes on as before: %s", self.name, failure.getErrorMessage())
+            )
+
     def call(self, command: type[amp.Command], **arguments: object) -> Deferred[dict[str, Any]]:
         """Ask the worker. Fails with the command's own errors, or with WorkerLost."""
         if self._link is None or self._link.transport is None:

@@ -27,6 +27,11 @@ MAX_ENDS = 3
 """A call that has seen so many of its transcoders end goes on with sound only."""
 
 
+def settings_of(config: Config, count: int) -> list[TranscodeWorkerSettings]:
+    """What each of `count` workers is told."""
+    return [TranscodeWorkerSettings(worker=n, log_level=config.log.level) for n in range(count)]
+
+
 class TranscodeGateway(WorkerPool):
     """The transcoders. Nothing here fails a call: without one it has sound only."""
 
@@ -40,9 +45,13 @@ class TranscodeGateway(WorkerPool):
         self._calls: dict[str, int | None] = {}
         """Converted calls and their workers; None while a call waits for one."""
         self._ends: dict[str, int] = {}
-        settings = [TranscodeWorkerSettings(worker=n, log_level=config.log.level) for n in range(self._ceiling)]
+        settings = settings_of(config, self._ceiling)
         module = "avisiod.gateway.transcode_worker"
         super().__init__(reactor, clock, module, settings, lambda n: _Link(self, n), self._down)
+
+    def take_up(self, config: Config) -> None:
+        """New settings; workers take up how much they log."""
+        self.adopt(settings_of(config, len(self.workers)))
 
     @property
     def converts(self) -> bool:

@@ -113,6 +113,10 @@ class _Link(amp.AMP):
         setup_worker(decoded.log_level, f"transcode-{decoded.worker}")
         return {}
 
+    @wire.Reconfigure.responder
+    def reconfigure(self, settings: bytes) -> dict[str, object]:
+        return self.configure(settings)
+
     @wire.Ping.responder
     def ping(self) -> dict[str, object]:
         return {}

@@ -16,7 +16,7 @@ WORKER_FD = 3
 """Number of the inherited socket in a worker."""
 STOP_SIGNAL = signal.SIGUSR1
 """Control's order to end."""
-SIGNALS_FOR_CONTROL = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+SIGNALS_FOR_CONTROL = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 """systemd, its watchdog and terminals send these to every process of the service. Workers take no notice: they go on
 until control orders them to end or its socket closes, and then end their calls properly."""
 
@@ -62,6 +62,18 @@ _ERRORS: dict[type[Exception], bytes] = {
 
 class Configure(amp.Command):
     """First command to every worker: its settings, JSON of a struct of gateway/settings.py."""
+
+    arguments = [(b"settings", amp.String())]
+    response = []
+    errors = _ERRORS
+
+
+class Reconfigure(amp.Command):
+    """New settings, of the same shape as in Configure, for calls that begin from now on.
+
+    Addresses, ports and numbers are those of Configure: a worker does not look at them again. A SIP worker and a
+    transcoder take up `log_level` only.
+    """
 
     arguments = [(b"settings", amp.String())]
     response = []

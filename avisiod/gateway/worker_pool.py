@@ -91,6 +91,11 @@ class WorkerPool:
             if worker.retiring and not self.holds(n):
                 worker.replace()
 
+    def adopt(self, settings: Sequence[msgspec.Struct]) -> None:
+        """New settings, one for each worker, for calls that begin from now on (wire.Reconfigure)."""
+        for worker, of_one in zip(self.workers, settings, strict=True):
+            worker.adopt(msgspec.json.encode(of_one))
+
     @property
     def ready(self) -> bool:
         """Whether at least one worker serves."""

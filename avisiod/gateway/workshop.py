@@ -4,6 +4,7 @@ import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 from aiortc import RTCCertificate
 
 from avisiod.gateway.browser_leg import Outside
@@ -27,6 +28,16 @@ class Workshop:
         )
         self.prompts = Prompts(settings.prompts_folder)
         self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prompts", initializer=_behind)
+
+    def adopt(self, settings: MediaWorkerSettings) -> None:
+        """What Reconfigure brought, for calls that begin from now on; addresses and ports stay as they are.
+
+        The site's own prompts are read anew, whether their folder has changed or what is in it.
+        """
+        if settings.prompts_folder or settings.prompts_folder != self.settings.prompts_folder:
+            self.prompts = Prompts(settings.prompts_folder)
+        self.outside = msgspec.structs.replace(self.outside, silent_s=settings.outside_silent_s)
+        self.settings = settings
 
     async def prepare(self, language: str, codecs: list[Codec]) -> None:
         """Encode what a call may need; seconds of work where it was never done, so in a thread that comes last."""

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from avisiod.clock import Clock, Timer
 
 _LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+RELOADS = ("taken", "refused")
 
 
 class ControlMetrics:
@@ -20,6 +21,21 @@ class ControlMetrics:
             buckets=_LAG_BUCKETS,
             registry=registry,
         )
+
+        self._reloads = Counter(
+            "avisiod_config_reloads",
+            "Settings read again upon SIGHUP: taken, or refused for what is wrong with them.",
+            ["result"],
+            registry=registry,
+        )
+        for result in RELOADS:
+            self._reloads.labels(result)
+
+    def reloaded(self, result: str) -> None:
+        """Settings were read again. ValueError on a result that is not of RELOADS."""
+        if result not in RELOADS:
+            raise ValueError(f"{result!r} is not what becomes of a reload")
+        self._reloads.labels(result).inc()
 
     def store_up(self, *, up: bool) -> None:
         """Whether the database takes writes."""

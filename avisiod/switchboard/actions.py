@@ -70,6 +70,11 @@ class Actions:
             do.TellPageEnd: self._tell_page_end,
         }
 
+    def adopt(self, config: Config, texts: CodeTexts) -> None:
+        """Settings and texts of SMS that are sent from now on."""
+        self._config = config
+        self._texts = texts
+
     async def carry_out(self, entry: Entry, command: do.Command) -> None:
         """Carry a command out. Its failure becomes an event or a log line, never an exception."""
         await self._handlers[type(command)](entry, command)

@@ -37,6 +37,10 @@ class FrontDesk:
         self._board = board
         self._ice_servers = ice_servers
 
+    def adopt(self, ice_servers: Sequence[tuple[IceServer, bytes]]) -> None:
+        """Servers for pages that join from now on."""
+        self._ice_servers = ice_servers
+
     async def redeem(
         self, code: str, link: str, address: str, acceptance: Acceptance, page: Page
     ) -> Joined | Rejected:

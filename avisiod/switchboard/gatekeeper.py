@@ -61,6 +61,10 @@ class Gatekeeper:
         self._verifying = DeferredSemaphore(AT_ONCE)
         self._unpriced: set[str] = set()
 
+    def adopt(self, config: Config) -> None:
+        """Decide by these settings from now on; the time zone is that of the start."""
+        self._config = config
+
     async def admit(self, entry: Entry, dialled: str, *, phone_busy: bool) -> None:
         """Decide on a call that was dialled, or ask who calls first."""
         entry.number = numbers.dialled_number(dialled, self._config.site.region)

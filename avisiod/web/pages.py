@@ -73,10 +73,12 @@ class Pages:
         self._worker = self._service_worker()
         self.app = self._routes()
 
-    def show(self, charters: Charters) -> None:
-        """Show these charters from now on."""
+    def show(self, config: Config, charters: Charters) -> None:
+        """Show these from now on."""
+        self._config = config
         self._charters = charters
         self._documents = self._render_all()
+        self._manifests = {each.language: self._manifest(each) for each in self._languages.all()}
 
     def _routes(self) -> Any:
         app = Klein()

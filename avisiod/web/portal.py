@@ -2,6 +2,7 @@
 
 import collections
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from autobahn.twisted.resource import WebSocketResource
@@ -119,13 +120,19 @@ class RelativesPortal:
     def _bad_request(self) -> None:
         self._count("request")
 
-    def reload(self) -> None:
-        """Take up the site's charters anew; CharterUnreadable, and the former ones stay, when one is faulty.
+    def reload(self, config: Config) -> Callable[[], None]:
+        """Read the site's charters and texts anew; CharterUnreadable, and nothing is changed, when one is faulty.
 
-        Pages that are open go on with the charter that they show; a renewed certificate needs no reload.
+        What is returned takes them up. Pages that are open go on with the charter that they show; a renewed
+        certificate needs no reload. Where the portal listens, and as what it is known, is that of the start.
         """
-        self._charters = charter.load(self._settings.charter_folder, self._language)
-        self._pages.show(self._charters)
+        charters = charter.load(config.portal.charter_folder, config.site.language)
+
+        def take() -> None:
+            self._charters = charters
+            self._pages.show(config, charters)
+
+        return take
 
     async def stop(self) -> None:
         """Stop listening and say goodbye to every page; calls themselves are the switchboard's to end."""

@@ -27,6 +27,11 @@ class Link(amp.AMP):
             raise wire.WorkerError("settings refused")
         return {}
 
+    @wire.Reconfigure.responder
+    def reconfigure(self, settings: bytes) -> dict[str, object]:
+        del settings
+        return {}
+
     @wire.Ping.responder
     def ping(self) -> dict[str, object]:
         return {}

@@ -453,7 +453,7 @@ async def test_a_charter_that_changed_is_shown_again_and_an_answer_that_is_none_
         page = new_page(browser)
         page.goto(served.url)
         charter.write_text(charter.read_text("utf-8").replace("Ne filmez pas", "Jamais ne filmez"), "utf-8")
-        tell(served.portal.reload)
+        tell(served.portal.reload(served.config))
         page.click("#start")
         page.click("#devices-done")
         page.wait_for_selector("#join-error:not([hidden])")
