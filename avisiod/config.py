@@ -201,6 +201,24 @@ class Store(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Key of the codes' hashes; made at first start, mode 0600."""
 
 
+class Backup(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Backups of the whole box, by `avisioctl backup`, which avisiod-backup.timer runs."""
+
+    recipients: tuple[str, ...] = ()
+    """Public keys of age (`age1…`) or SSH, for each of whom every backup is sealed; the secret keys are kept
+    elsewhere. Empty: no backup is made."""
+    folder: str = "/var/lib/avisiod/backups"
+    """Where they go; best the mounted folder of another machine."""
+    with_keys: bool = False
+    """Keys and secrets go into the backups too: whoever opens one can then be the portal, and the box."""
+    keep_daily: Annotated[int, Meta(ge=1)] = 7
+    """Days of which the last backup is kept."""
+    keep_weekly: Annotated[int, Meta(ge=0)] = 5
+    """Weeks of which the last backup is kept."""
+    record_file: str = "/var/lib/avisiod/backup.json"
+    """What became of the last one, for the metrics; on a local disk."""
+
+
 class Metrics(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Prometheus and /health."""
 
@@ -241,6 +259,7 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     portal: Portal = Portal()
     modem: Modem = Modem()
     store: Store = Store()
+    backup: Backup = Backup()
     metrics: Metrics = Metrics()
     admin: Admin = Admin()
     log: Log = Log()

@@ -84,7 +84,7 @@ def check(path: str | Path) -> int:
 
 
 def cautions(config: Config) -> list[str]:
-    """What keeps phones or relatives away though the daemon starts: a sentence each, with the remedy."""
+    """What is still missing though the daemon starts: a sentence each, with the remedy."""
     return [f"{found.keys[0]}: {found.reason}: {found.remedy}" for found in config_rules.cautions(config)]
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import ipaddress
 import os
+import re
 import stat
 import urllib.parse
 import zoneinfo
@@ -24,6 +25,7 @@ LEAST_MEMORY_MIB = 256
 LANGUAGES = ("fr", "en")
 """Languages that ship with prompts and pages."""
 ENCRYPTION = ("never", "optional", "required")
+_RECIPIENT = re.compile(r"age1[0-9a-z]{58}$|ssh-(ed25519|rsa) [A-Za-z0-9+/]+={0,2}( |$)")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -49,6 +51,7 @@ def consistent(config: Config) -> Iterator[Finding]:
         _portal,
         _provisioning,
         _store,
+        _backup,
         _log,
         _absolute,
     ):
@@ -56,7 +59,7 @@ def consistent(config: Config) -> Iterator[Finding]:
 
 
 def cautions(config: Config) -> Iterator[Finding]:
-    """Find what keeps phones or relatives away though the daemon runs, as in a first configuration."""
+    """Find what is still missing though the daemon runs, as in a first configuration."""
     media, portal = config.media, config.portal
     if not config.modem.device:
         yield Finding(("modem.device",), "no modem, so every call will be refused", "name its serial port")
@@ -72,6 +75,9 @@ def cautions(config: Config) -> Iterator[Finding]:
     if (host := urllib.parse.urlsplit(portal.public_url).hostname) and (host == "localhost" or _local(host)):
         remedy = "write the portal's address as relatives type it"
         yield Finding(("portal.public_url",), f"{host} leads relatives to their own machine", remedy)
+    if not config.backup.recipients:
+        remedy = "list a public key of age, whose secret key is kept elsewhere"
+        yield Finding(("backup.recipients",), "no backup is made", remedy)
 
 
 def _local(address: str) -> bool:
@@ -293,6 +299,17 @@ def _store(config: Config) -> Iterator[Finding]:
         yield Finding(("store.url",), "no address of a PostgreSQL database", "write postgresql:///name, or leave it")
 
 
+def _backup(config: Config) -> Iterator[Finding]:
+    for place, text in enumerate(config.backup.recipients):
+        if not _RECIPIENT.match(text):
+            key = f"backup.recipients[{place}]"
+            if "SECRET" in text.upper():
+                remedy = "write the public key, and take this one off the box: whoever has it reads every backup"
+                yield Finding((key,), "a secret key", remedy)
+            else:
+                yield Finding((key,), "no public key of age or SSH", "write age1…, as age-keygen shows it")
+
+
 def _log(config: Config) -> Iterator[Finding]:
     if config.log.level not in LEVELS:
         yield Finding(("log.level",), f"unknown level `{config.log.level}`", f"take one of {', '.join(LEVELS)}")
@@ -326,9 +343,16 @@ _MADE_BY_US = (
     "admin.socket_file",
     "provisioning.master_key_file",
     "firmware.folder",
+    "backup.folder",
+    "backup.record_file",
 )
 """Made at first start, or plugged in later."""
 _SECRET = ("key_file", "pin_file", "secret_file", "code_key_file")
+
+
+def secrets(config: Config) -> list[tuple[str, str]]:
+    """The files with keys and other secrets that the settings name: key and path of each."""
+    return [(key, path) for key, path in _paths(config) if key.endswith(_SECRET)]
 
 
 def files(config: Config) -> Iterator[Finding]:

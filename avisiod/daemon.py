@@ -17,6 +17,7 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from avisiod import compiled, config_check, log
+from avisiod.backups import outcome
 from avisiod.calls.ids import CallId
 from avisiod.calls.invitation import LINK_LENGTH, Invitations
 from avisiod.calls.reasons import EndReason
@@ -388,6 +389,7 @@ class Daemon:
             self._edge_trouble.recovered("the edge's registrations are readable again")
         for why in ("denied", "refused", "failed"):
             self.telemetry.metrics.doors.refused("counter", why, self.counter.served[why])
+        self._look_at_backup()
         self.telemetry.looked(
             self._workers,
             converted=self.transcoders.converted,
@@ -408,6 +410,12 @@ class Daemon:
         if self.board.draining:
             problems = ["the service is stopping: no new call is taken", *problems]
         self.notifier.status(status_line(calls, capacity, up, of, problems))
+
+    def _look_at_backup(self) -> None:
+        last = outcome.read(Path(self.config.backup.record_file))
+        self.telemetry.metrics.backups.looked(
+            age_s=last.age_s(self.clock.utc()), good=bool(last.good_utc) and not last.problem, octets=last.bytes
+        )
 
 
 def recordings_left(folder: Path, reason: EndReason) -> list[Recording]:

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from avisiod.config import Calls, Config, IceServer, Media, Modem, Portal
+from avisiod.config import Backup, Calls, Config, IceServer, Media, Modem, Portal
 from avisiod.config_check import ConfigError, cautions, check, load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -333,6 +333,7 @@ def test_check_prints_and_gives_the_exit_code(tmp_path: Path, capsys: pytest.Cap
         "media.outside_address",
         "portal.certificate_file",
         "portal.public_url",
+        "backup.recipients",
     ]
     path.write_text("log: {level: LOUD}\ncalls: {capacity: 0}")
     assert check(path) == 1
@@ -342,6 +343,7 @@ def test_check_prints_and_gives_the_exit_code(tmp_path: Path, capsys: pytest.Cap
 
 def test_settings_that_serve_everybody_are_good_without_a_but() -> None:
     served = Config(
+        backup=Backup(recipients=(f"age1{'q' * 58}",)),
         modem=Modem(device="/dev/ttyUSB2"),
         media=Media(phone_address="192.0.2.1", outside_address="198.51.100.1"),
         portal=Portal(

@@ -54,6 +54,13 @@ class Session:
             self._reach = Reach(self.config)
         return self._reach
 
+    def begin_again(self, config_file: str) -> None:
+        """Go on with these settings, which were just put in place."""
+        self.close()
+        self._reach = None
+        self.config_file = config_file
+        self.__dict__.pop("config", None)
+
     def close(self) -> None:
         """Leave nothing open."""
         if self._reach is not None:

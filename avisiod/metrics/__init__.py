@@ -11,6 +11,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from avisiod import compiled
+from avisiod.metrics.backups import BackupMetrics
 from avisiod.metrics.calls import CallMetrics
 from avisiod.metrics.control import ControlMetrics
 from avisiod.metrics.conversions import ConversionMetrics
@@ -33,6 +34,7 @@ class Metrics:
         Info("avisiod_build", "The program that runs; a plain hot path costs a third more.", registry=registry).info(
             {"version": version("avisiod"), "hot_path": hot_path}
         )
+        self.backups = BackupMetrics(registry)
         self.calls = CallMetrics(registry)
         self.control = ControlMetrics(registry)
         self.media = MediaMetrics(registry)

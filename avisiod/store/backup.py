@@ -69,10 +69,7 @@ def restore(where: str | Path, source: Path, progress: Progress) -> Mapping[str,
     partial.unlink(missing_ok=True)
     shutil.copyfile(source, partial)
     try:
-        inspect(partial)
-        verdict = _checked(partial)
-        if verdict.problem:
-            raise StoreUnavailable(f"the trail in {source} is broken ({verdict.problem}); nothing was changed")
+        verdict = check(partial)
         kept = _set_aside(path)
         like = kept if kept is not None else path.parent
         owner = like.stat()
@@ -85,6 +82,31 @@ def restore(where: str | Path, source: Path, progress: Progress) -> Mapping[str,
         partial.unlink(missing_ok=True)
     progress("restoring", 1, 1)
     return {"restored": str(source), "kept": str(kept or ""), "audit_last": verdict.last}
+
+
+def check(source: Path) -> Verdict:
+    """Look whether this copy of an SQLite database would be restored. StoreUnavailable says why not."""
+    inspect(source)
+    verdict = _checked(source)
+    if verdict.problem:
+        raise StoreUnavailable(f"the trail in {source} is broken ({verdict.problem}); nothing was changed")
+    return verdict
+
+
+def revisions(where: str | Path, copy: Path | None) -> set[str]:
+    """The schema's revisions: of the copy of an SQLite file, or of a PostgreSQL database; none where it is empty."""
+    if is_url(where):
+        there = _run(["psql", "-XAtc", "SELECT to_regclass('alembic_version')"], str(where))
+        return (
+            set(_run(["psql", "-XAtc", "SELECT version_num FROM alembic_version"], str(where)).split())
+            if there
+            else set()
+        )
+    connection = sqlite3.connect(f"file:{copy}?mode=ro", uri=True)
+    try:
+        return {row[0] for row in connection.execute("SELECT version_num FROM alembic_version")}
+    finally:
+        connection.close()
 
 
 def _copy(path: Path, partial: Path, progress: Progress) -> None:
@@ -171,8 +193,8 @@ def _undump(url: str, source: Path) -> None:
     _run(["pg_restore", *once, "--dbname", make_url(url).database or "", str(source)], url)
 
 
-def _run(command: list[str], url: str) -> None:
-    """Run one of PostgreSQL's programs; the address goes by the environment, which other users do not see."""
+def _run(command: list[str], url: str) -> str:
+    """Run one of PostgreSQL's programs; what it wrote. The address goes by the environment, which none see."""
     parsed = make_url(url)
     host = parsed.host or parsed.query.get("host", "")
     values = {
@@ -190,3 +212,4 @@ def _run(command: list[str], url: str) -> None:
     if done.returncode:
         said = done.stderr.strip().rpartition("\n")[2]
         raise StoreUnavailable(f"{command[0]} failed: {said}; nothing was changed")
+    return done.stdout.strip()
