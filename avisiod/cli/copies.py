@@ -123,13 +123,13 @@ def restore(session: Session, file: Path, *, identity: str | None, overwrite: bo
 
     Everything is checked first: a backup that was altered or cut off, or is of a newer avisiod, changes nothing.
     """
+    running = Path(session.config_file).exists() and session.reach.daemon_runs
+    if running and not check:
+        raise Refused(Problem(reason="the daemon runs", remedy="systemctl stop avisiod, restore, start it again"))
     try:
         whole = sealed.is_sealed(file)
     except OSError as error:
         raise Refused(Problem(reason=f"{file}: {error.strerror}", remedy="correct path or mode")) from None
-    running = Path(session.config_file).exists() and session.reach.daemon_runs
-    if running and not check:
-        raise Refused(Problem(reason="the daemon runs", remedy="systemctl stop avisiod, restore, start it again"))
     if whole:
         _restore_box(session, file.absolute(), identity, overwrite=overwrite, check=check)
     elif check:
