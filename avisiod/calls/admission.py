@@ -6,6 +6,7 @@ import enum
 from typing import Literal, NoReturn
 
 from avisiod.calls import quotas
+from avisiod.calls.again import TimeRules, next_time
 from avisiod.calls.dossier import Dossier
 from avisiod.calls.people import ORDINARY, Callee, ContactClass, Detainee, Exemption, Line
 from avisiod.calls.reasons import EndReason
@@ -30,6 +31,10 @@ _TOO_SHORT = {
     Limit.BALANCE: EndReason.BALANCE_TOO_LOW,
     Limit.AUTHORISATION: EndReason.AUTHORISATION_ENDED,
 }
+
+
+_FOR_NOW = frozenset({EndReason.OUTSIDE_HOURS, EndReason.CLOSED, EndReason.QUOTA_REACHED, EndReason.PAUSE_WANTED})
+"""Refusals that time alone ends."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +98,8 @@ class Refused:
     """The call may not be made. `NOT_IDENTIFIED`: this phone is shared, ask who is calling, then decide again."""
 
     reason: EndReason
+    again_utc: datetime.datetime | None = None
+    """When it may be made, where only the time is in the way; None where that is not known, or far away."""
     because: tuple[Reasoning, ...] = ()
 
 
@@ -103,7 +110,7 @@ def decide(facts: Facts) -> Granted | Refused:
         line = case.service()
         return case.listed(line) if facts.mode == "listed" else case.full(line)
     except _No as no:
-        return Refused(reason=no.reason, because=tuple(case.because))
+        return Refused(reason=no.reason, again_utc=case.again(no.reason), because=tuple(case.because))
 
 
 class _No(Exception):
@@ -120,6 +127,8 @@ class _Case:
         self.dossier = facts.dossier
         self.local = facts.at_utc.astimezone(facts.zone)
         self.because: list[Reasoning] = []
+        self.asks: tuple[Detainee, ContactClass, datetime.datetime | None] | None = None
+        """Who calls whom, and when the authorisation ends, once only time and money are left to be looked at."""
 
     def note(self, about: str, found: str) -> None:
         self.because.append(Reasoning(about, found))
@@ -194,6 +203,7 @@ class _Case:
         confidential = callee.confidential or cls.confidential
         valid_to = self.authorised(detainee, cls)
         self.room(confidential=confidential)
+        self.asks = detainee, cls, valid_to
         extra = extra_at(self.dossier.exceptions, detainee.scopes, self.local)
         before = len(self.because)
         try:
@@ -339,7 +349,7 @@ class _Case:
             self.note("quota", "does not count for an extra call")
             return None
         seconds: float | None = None
-        history = [call for call in self.dossier.history if not call.extra and not self.past_exempt(call, "quota")]
+        history = [call for call in self.history("quota") if not call.extra]
         for use in quotas.uses(self.dossier.allowances, detainee.scopes, history, self.facts.zone, self.facts.at_utc):
             if use.left < 1:
                 self.refuse(EndReason.QUOTA_REACHED, "quota", str(use))
@@ -352,11 +362,37 @@ class _Case:
         if extra is not None:
             self.note("pause", "does not count for an extra call")
             return
-        history = [call for call in self.dossier.history if not self.past_exempt(call, "pause")]
-        until = quotas.pause_until(self.dossier.allowances, detainee.scopes, history)
+        until = quotas.pause_until(self.dossier.allowances, detainee.scopes, self.history("pause"))
         if until is not None and until > self.facts.at_utc:
             self.refuse(EndReason.PAUSE_WANTED, "pause", f"after the last call, until {self.as_local(until)}")
         self.note("pause", "none to wait for")
+
+    def history(self, what: Exemption) -> list[quotas.PastCall]:
+        """The past calls that count for it."""
+        return [call for call in self.dossier.history if not self.past_exempt(call, what)]
+
+    def again(self, reason: EndReason) -> datetime.datetime | None:
+        """When the call that is refused for this reason may be made, where time alone will bring it about."""
+        if self.asks is None or reason not in _FOR_NOW:
+            return None
+        detainee, cls, valid_to = self.asks
+        counted = [call for call in self.history("quota") if not call.extra]
+        rules = TimeRules(
+            zone=self.facts.zone,
+            scopes=detainee.scopes,
+            windows=None if "schedule" in cls.exempt else self.dossier.windows,
+            exceptions=self.dossier.exceptions,
+            allowances=self.dossier.allowances,
+            counted=None if "quota" in cls.exempt else counted,
+            paused=None if "pause" in cls.exempt else self.history("pause"),
+            shortest_s=max(1.0, self.facts.shortest_s),
+        )
+        at = next_time(rules, self.facts.at_utc)
+        allowed = quotas.set_by("call_s", self.dossier.allowances, detainee.scopes)
+        never = allowed is not None and allowed.call_s == 0
+        if at is None or never or at <= self.facts.at_utc or (valid_to is not None and at >= valid_to):
+            return None
+        return at
 
     def past_exempt(self, call: quotas.PastCall, what: Exemption) -> bool:
         cls = self.dossier.classes.get(call.cls)

@@ -4,6 +4,7 @@ One name stands for a prompt and for the picture that goes with it; warnings are
 prompt_texts/LANGUAGE.yaml: another file is another language.
 """
 
+import datetime
 import functools
 from pathlib import Path
 from typing import Annotated
@@ -93,6 +94,31 @@ def for_shortened(by: Limit, remaining_s: float) -> str:
     return f"{why}{IN_A_ROW}{WARNING}_{60 * minutes}" if minutes in MINUTES else why
 
 
+_WITH_TIME = ("outside_hours", "closed", "quota_reached", "pause_wanted", "pin_locked")
+"""Refusals that are told with the time at which the call may be made, where that is known: `NAME_now` comes first."""
+AGAIN, AT_HOUR, AT_MINUTE = "again", "hour", "minute"
+DAYS = ("today", "tomorrow", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_WEEK = 7
+
+
+def for_refusal(reason: EndReason, now: datetime.datetime, again: datetime.datetime | None) -> str:
+    """Names of the prompts that tell why a call is refused, and when it may be made; both times are local ones.
+
+    Where the time is not known, or a week away, the sentence of the reason alone says what can be done.
+    """
+    name = for_end_reason(reason)
+    if again is None or name not in _WITH_TIME:
+        return name
+    if again.second or again.microsecond:  # said in whole minutes, never too early
+        again = again.replace(second=0, microsecond=0, fold=again.fold) + datetime.timedelta(minutes=1)
+    ahead = (again.date() - now.date()).days
+    if not 0 <= ahead < _WEEK:
+        return name
+    day = DAYS[ahead] if ahead < 2 else DAYS[2 + again.weekday()]
+    said = [f"{name}_now", f"{AGAIN}_{day}", f"{AT_HOUR}_{again.hour}"]
+    return IN_A_ROW.join([*said, *([f"{AT_MINUTE}_{again.minute}"] if again.minute else [])])
+
+
 class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One prompt in one language."""
 
@@ -113,22 +139,42 @@ class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.one if count == 1 else self.many.format(n=count)
 
 
+class Again(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Pieces that are said one after the other: when a call may be made."""
+
+    days: dict[str, str]
+    """A sentence for each of DAYS, without its end: «You can call again on Monday»."""
+    hours: Count
+    """What follows it: «at 14 hours»."""
+    minutes: Count
+    """And what follows that, unless the hour is full."""
+
+    def spoken(self) -> dict[str, str]:
+        """All of them, by name."""
+        return {
+            **{f"{AGAIN}_{day}": self.days[day] for day in DAYS},
+            **{f"{AT_HOUR}_{hour}": self.hours.spoken(hour) for hour in range(24)},
+            **{f"{AT_MINUTE}_{minute}": self.minutes.spoken(minute) for minute in range(1, 60)},
+        }
+
+
 class Language(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The texts of one language."""
 
     language_name: str
     warning_minutes: Count
     warning_seconds: Count
+    again: Again
     prompts: dict[str, Text]
 
     def spoken(self) -> dict[str, str]:
-        """Everything that is said, warnings with their time included, by name."""
+        """Everything that is said, warnings with their time and the pieces of a time included, by name."""
         said = {name: text.spoken for name, text in self.prompts.items()}
         for seconds in WARNING_SECONDS:
             minutes, odd = divmod(seconds, 60)
             sentence = self.warning_seconds.spoken(seconds) if odd else self.warning_minutes.spoken(minutes)
             said[f"{WARNING}_{seconds}"] = sentence
-        return said
+        return said | self.again.spoken()
 
 
 _made: msgspec.json.Decoder[Language] = msgspec.json.Decoder(Language)

@@ -70,7 +70,10 @@ def explain(desk: Desk, request: ExplainRequest) -> dict[str, Any]:
                 "tariff": verdict.tariff.id if verdict.tariff else "",
                 "at_most": money_text(verdict.hold_cents),
             }
-        return found | {"reason": verdict.reason.value}
+        again = (
+            "" if verdict.again_utc is None else verdict.again_utc.astimezone(desk.zone).isoformat(timespec="minutes")
+        )
+        return found | {"reason": verdict.reason.value, "again": again}
 
     return desk.consult("phone", request.phone, read, explain=True, detainee=request.detainee)
 

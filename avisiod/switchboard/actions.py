@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import logging
 import secrets
+import zoneinfo
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ class Actions:
         self._sip = sip
         self._sms = sms
         self._texts = texts
+        self._zone = zoneinfo.ZoneInfo(config.site.time_zone)
         self._handlers: dict[type[do.Command], Callable[[Entry, Any], Awaitable[None]]] = {
             do.AnswerPhone: self._answer_phone,
             do.RejectPhone: self._reject_phone,
@@ -152,9 +154,13 @@ class Actions:
             self._post(entry, ev.MediaLost(self._now()))
 
     async def _say_farewell(self, entry: Entry, command: do.SayFarewell) -> None:
-        entry.farewell_prompt = prompt_catalogue.for_end_reason(command.reason)
+        picture = entry.farewell_prompt = prompt_catalogue.for_end_reason(command.reason)
+        if entry.again_utc is not None and entry.language in prompt_catalogue.languages():
+            # in another language there is the site's own voice only, which has whole sentences
+            now, again = (at.astimezone(self._zone) for at in (self._board.clock.utc(), entry.again_utc))
+            entry.farewell_prompt = prompt_catalogue.for_refusal(command.reason, now, again)
         try:
-            await self.media.present(entry.call.id, entry.farewell_prompt, entry.farewell_prompt)
+            await self.media.present(entry.call.id, entry.farewell_prompt, picture)
         except wire.WorkerError as error:
             logger.debug("no farewell: %s", error, extra={"call": entry.call.id})
             self._post(entry, ev.FarewellOver(self._now()))

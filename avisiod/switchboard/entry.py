@@ -67,6 +67,8 @@ class Entry:
     """When the phone was last heard, where that is some time ago; None while it is heard."""
     media_open: bool = False
     recording_folder: Path = Path()
+    again_utc: datetime.datetime | None = None
+    """When a refused call may be made, where that is known."""
     farewell_prompt: str = ""
     timer: Timer | None = None
     sms: Deferred[None] | None = None

@@ -76,7 +76,7 @@ class Gatekeeper:
         call, utc = entry.call, self._board.clock.utc()
         try:
             dossier = await self._books.facts(call.phone, call.detainee, entry.number, utc)
-            waits = await self._phone_waits(entry, dossier, utc)
+            wait_s = await self._phone_wait_s(entry, dossier, utc)
         except StoreUnavailable as error:
             logger.error("admission is not possible: %s", error, extra={"call": call.id})
             self._board.post(entry, ev.StoreFailed(self._now()))
@@ -90,20 +90,21 @@ class Gatekeeper:
         if isinstance(verdict, admission.Granted):
             self._grant(entry, dossier, verdict, utc)
         elif verdict.reason is not EndReason.NOT_IDENTIFIED:
+            entry.again_utc = verdict.again_utc
             self._refuse(entry, verdict.reason, verdict.because)
-        elif waits:
-            self._refuse(entry, EndReason.PIN_LOCKED, verdict.because)
+        elif wait_s > 0:
+            self._lock_out(entry, utc, wait_s, verdict.because)
         else:
             entry.identification = Identification()
             self._board.post(entry, ev.IdentityWanted(self._now()))
 
-    async def _phone_waits(self, entry: Entry, dossier: Dossier, utc: datetime.datetime) -> bool:
-        """Whether too many wrong PINs were typed on this phone."""
+    async def _phone_wait_s(self, entry: Entry, dossier: Dossier, utc: datetime.datetime) -> float:
+        """For how long nobody is asked on this phone, because too many wrong PINs were typed there."""
         line = dossier.line
         if self._config.site.admission == "listed" or line is None or not line.shared or entry.call.detainee:
-            return False
+            return 0.0
         tries = (await self._books.pin_record(line.id, "")).on_phone
-        return identification.phone_wait_s(tries.wrong, tries.last_utc, utc) > 0
+        return identification.phone_wait_s(tries.wrong, tries.last_utc, utc)
 
     def _facts(self, entry: Entry, dossier: Dossier, utc: datetime.datetime) -> admission.Facts:
         others = self._board.others(entry)
@@ -150,6 +151,12 @@ class Gatekeeper:
     def _refuse(self, entry: Entry, reason: EndReason, because: Iterable[admission.Reasoning] = ()) -> None:
         self._board.post(entry, ev.Refused(self._now(), reason, because=_told(because)))
 
+    def _lock_out(
+        self, entry: Entry, utc: datetime.datetime, wait_s: float, because: Iterable[admission.Reasoning] = ()
+    ) -> None:
+        entry.again_utc = utc + datetime.timedelta(seconds=wait_s)
+        self._refuse(entry, EndReason.PIN_LOCKED, because)
+
     def _tell_unpriced(self, cls: str) -> None:
         self._board.observer.unpriced()
         level = logging.DEBUG if cls in self._unpriced else logging.WARNING
@@ -188,9 +195,9 @@ class Gatekeeper:
         phone, utc = entry.call.phone, self._board.clock.utc()
         try:
             known = await self._books.pin_record(phone, claim.identifier)
-            if self._locked(known, utc):
+            if (wait_s := self._wait_s(known, utc)) > 0:
                 self._board.observer.pin_tried("locked")
-                self._refuse(entry, EndReason.PIN_LOCKED)
+                self._lock_out(entry, utc, wait_s)
                 return
             await self._books.pin_tried(phone, known.detainee, utc, right=False)
             right = await self._verifying.run(deferToThread, self._is_right, known.pin_hash, claim.pin)
@@ -220,11 +227,11 @@ class Gatekeeper:
             self._board.post(entry, ev.IdentifierWanted(self._now(), wrong=True))
 
     @staticmethod
-    def _locked(known: PinRecord, utc: datetime.datetime) -> bool:
+    def _wait_s(known: PinRecord, utc: datetime.datetime) -> float:
         on, by = known.on_phone, known.by_detainee
-        return (
-            identification.phone_wait_s(on.wrong, on.last_utc, utc) > 0
-            or identification.detainee_wait_s(by.wrong, by.last_utc, utc) > 0
+        return max(
+            identification.phone_wait_s(on.wrong, on.last_utc, utc),
+            identification.detainee_wait_s(by.wrong, by.last_utc, utc),
         )
 
     def _is_right(self, pin_hash: str, pin: str) -> bool:

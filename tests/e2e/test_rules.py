@@ -102,7 +102,8 @@ def test_outside_of_its_hours_a_phone_hears_what_can_be_done(stage: Stage) -> No
     phone.wait_closed(30)
     row = wait_ended(stage, last_call(stage))
     assert row["end_reason"] == "outside_hours"
-    wait_until(lambda: said(phone, "outside_hours"), 10, "the phone has heard why")
+    wait_until(lambda: said(phone, "outside_hours_now"), 10, "the phone has heard why")
+    wait_until(lambda: said(phone, "again_tomorrow"), 10, "and when it may call again")
     refused = next(e for e in stage.journal(str(row["id"])) if e["event"] == "Refused")
     assert "outside of the windows of detainee d-chloe; opens" in refused["details"]["because"]
 

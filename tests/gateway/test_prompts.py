@@ -1,6 +1,8 @@
 """What the phone hears and sees while no relative is there."""
 
+import datetime
 import logging
+import re
 import subprocess
 import sys
 import wave
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from avisiod.calls.admission import Limit
 from avisiod.calls.reasons import Cause, EndReason
+from avisiod.calls.table import SPOKEN_REFUSALS
 from avisiod.config import Calls
 from avisiod.gateway import pictures, prompt_catalogue
 from avisiod.gateway.leg import Codec
@@ -120,6 +123,62 @@ def test_a_shortened_call_is_told_why_and_for_how_many_whole_minutes() -> None:
         "Your call will be shorter, because your calling hours end.",
         "You have 7 minutes left.",
     ]
+
+
+MONDAY = datetime.datetime.fromisoformat("2026-11-23T16:30")
+
+
+@pytest.mark.parametrize(
+    ("again", "words"),
+    [
+        ("2026-11-23T18:00", "aujourd’hui à 18 heures"),
+        ("2026-11-24T01:05", "demain à une heure 5"),
+        ("2026-11-25T14:30", "mercredi à 14 heures 30"),
+        ("2026-11-29T00:01", "dimanche à 0 heures une"),
+        ("2026-11-24T23:59:01", "mercredi à 0 heures"),
+        ("2026-11-30T09:00", ""),
+        ("2026-11-22T09:00", ""),
+        ("", ""),
+    ],
+)
+def test_a_refusal_says_when_the_call_may_be_made_where_that_is_within_a_week(again: str, words: str) -> None:
+    moment = datetime.datetime.fromisoformat(again) if again else None
+    names = prompt_catalogue.for_refusal(EndReason.OUTSIDE_HOURS, MONDAY, moment).split("+")
+    said = prompt_catalogue.language("fr").spoken()
+    if words:
+        when = f"Vous ne pouvez pas appeler à cette heure. Vous pourrez rappeler {words}"
+        assert " ".join(said[name] for name in names) == when
+    else:
+        assert names == ["outside_hours"]
+
+
+def test_refusals_that_time_does_not_end_have_no_time() -> None:
+    again = MONDAY + datetime.timedelta(hours=1)
+    assert prompt_catalogue.for_refusal(EndReason.NOT_AUTHORISED, MONDAY, again) == "not_authorised"
+
+
+@given(reason=st.sampled_from(sorted(SPOKEN_REFUSALS, key=str)), minutes=st.integers(-1500, 12_000))
+def test_every_refusal_is_told_in_prompts_that_exist(reason: EndReason, minutes: int) -> None:
+    again = MONDAY + datetime.timedelta(minutes=minutes)
+    names = prompt_catalogue.for_refusal(reason, MONDAY, again).split("+")
+    for code in prompt_catalogue.languages():
+        said = prompt_catalogue.language(code).spoken()
+        assert set(names) <= set(said)
+        assert names[0].removesuffix("_now") == prompt_catalogue.for_end_reason(reason)
+
+
+@pytest.mark.parametrize("reason", sorted(SPOKEN_REFUSALS, key=str))
+def test_every_refusal_says_what_can_be_done(reason: EndReason) -> None:
+    """By the words for it: call again, check, ask or tell the staff, end the other call, wait."""
+    name = prompt_catalogue.for_end_reason(reason)
+    words = {
+        "fr": r"[Rr]appele[rz]|recommence|personnel|[Vv]érifiez|[Tt]erminez|[Pp]atientez",
+        "en": r"[Cc]all again|[Tt]ry again|staff|[Cc]heck|End th|[Ww]ait",
+    }
+    for code, remedy in words.items():
+        text = prompt_catalogue.language(code).prompts[name]
+        assert re.search(remedy, text.spoken), (code, text)
+        assert re.search(remedy, f"{text.title}. {text.text}"), (code, text)
 
 
 def test_two_prompts_in_a_row_are_one_after_the_other(tmp_path: Path) -> None:

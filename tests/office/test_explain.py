@@ -41,9 +41,11 @@ def test_a_refused_call_says_which_fact_refused_it(peopled: Office) -> None:
     with_rules(peopled)
     evening = explain(peopled, at="2026-11-23T19:00")
     assert (evening["granted"], evening["reason"]) == (False, "outside_hours")
+    assert evening["again"] == "2026-11-30T09:00+01:00"
     assert evening["because"][-1]["refuses"] == "outside_hours"
     assert explain(peopled, number="0639980009")["reason"] == "unknown_number"
     assert explain(peopled, number="12")["reason"] == "not_a_number"
+    assert explain(peopled, number="12")["again"] == ""
     assert explain(peopled, phone="none")["reason"] == "unknown_phone"
     assert explain(peopled, phone="yard")["reason"] == "not_identified"
     assert explain(peopled, phone="yard", detainee="anna")["granted"]

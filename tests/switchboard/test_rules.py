@@ -201,11 +201,22 @@ async def test_a_refusal_is_spoken_and_its_reasons_are_kept_for_staff(scene: Sce
     entry = await scene.dial()
     assert entry.call.reason is EndReason.OUTSIDE_HOURS
     await eventually(lambda: "present" in scene.media.names(), "the phone is told")
-    assert scene.media.last("present")[2] == "outside_hours"
+    assert scene.media.last("present")[2:4] == ("outside_hours_now+again_today+hour_10", "outside_hours")
     refused = (await scene.store.journal(entry.call.id))[-2:]
     told = next(str(line.details["because"]) for line in refused if line.event == "Refused")
     assert "schedule: outside of the windows of site; opens 1970-01-01 10:00" in told
     assert SISTER.number not in told
+    scene.board.prompt_over(entry.call.id, "outside_hours_now+again_today+hour_10")
+    await eventually(lambda: not scene.board.entries, "it is hung up once it has heard that")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_language_of_which_only_the_sites_own_voice_is_there_hears_whole_sentences(scene: Scene) -> None:
+    await change(scene, lambda c: window(c, 600, 660))
+    await change(scene, lambda c: c.execute(update(schema_rules.detainees).values(language="ar")))
+    await scene.dial()
+    await eventually(lambda: "present" in scene.media.names(), "the phone is told")
+    assert scene.media.last("present")[2:4] == ("outside_hours", "outside_hours")
 
 
 @pytest_twisted.ensureDeferred
@@ -324,7 +335,8 @@ async def test_three_wrong_claims_end_the_call_and_lock_the_detainee_for_a_minut
     press(scene, f"{IDENTIFIER}#{PIN}#")
     await eventually(lambda: locked.call.reason is EndReason.PIN_LOCKED, "even the right PIN is not heard")
     await scene.settled()
-    scene.board.prompt_over(locked.call.id, "pin_locked")
+    assert scene.media.last("present")[2] == "pin_locked_now+again_today+hour_1+minute_18", "it is 01:16:40"
+    scene.board.prompt_over(locked.call.id, locked.farewell_prompt)
     await eventually(lambda: not scene.board.entries, "the call is closed")
 
     scene.clock.advance(61.0)
@@ -356,6 +368,8 @@ async def test_a_phone_with_too_many_wrong_claims_asks_nobody_for_a_while(scene:
         await scene.store.pin_tried(SECOND.id, None, scene.clock.utc(), right=False)
     entry = await scene.dial(phone="cell2")
     assert entry.call.reason is EndReason.PIN_LOCKED
+    await eventually(lambda: "present" in scene.media.names(), "the phone is told")
+    assert scene.media.last("present")[2] == "pin_locked_now+again_today+hour_1+minute_18"
     scene.clock.advance(31.0)
     assert (await asked(scene, "s2")).call.state is State.IDENTIFYING
 
