@@ -317,6 +317,6 @@ def test_the_prompts_are_spoken_in_every_language(tmp_path: Path) -> None:
     for code in prompt_catalogue.languages():
         for name in prompt_catalogue.language(code).spoken():
             payloads = Prompts(folder=tmp_path).audio(name, code, PCMA)
-            assert 0.8 < len(payloads) * 0.02 < 15, (code, name)
+            assert 0.6 < len(payloads) * 0.02 < 15, (code, name)
             loud = sum(payload.count(0xD5) + payload.count(0x55) < 100 for payload in payloads)
-            assert loud > len(payloads) // 3, (code, name)
+            assert loud > len(payloads) // 5, (code, name)
