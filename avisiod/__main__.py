@@ -30,7 +30,14 @@ def main() -> int:
         metavar="LIST",
         help="write where the SIP workers listen, as Kamailio's dispatcher reads it, and exit",
     )
+    parser.add_argument(
+        "--hash-password",
+        action="store_true",
+        help="ask for a password and print its hash, for metrics.password_hash_file, and exit",
+    )
     arguments = parser.parse_args()
+    if arguments.hash_password:
+        return hash_password()
     from avisiod import config_check
 
     if arguments.check_config is not None:
@@ -48,6 +55,24 @@ def main() -> int:
     from avisiod import daemon  # imports the reactor, which is chosen by now
 
     return daemon.run(config, Path(arguments.config))
+
+
+def hash_password() -> int:
+    """Ask for a password, on a terminal twice, and print its hash; the exit status, 0 or 1."""
+    import getpass
+
+    from avisiod.metrics_login import hashed
+
+    if sys.stdin.isatty():
+        password = getpass.getpass("Password: ")
+        same = getpass.getpass("Once more: ") == password
+    else:
+        password, same = sys.stdin.readline().rstrip("\n"), True
+    if not password or not same:
+        sys.stderr.write("no hash was made: the password is empty, or not twice the same\n")
+        return 1
+    sys.stdout.write(f"{hashed(password)}\n")
+    return 0
 
 
 def check(path: str) -> int:

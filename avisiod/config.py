@@ -226,6 +226,14 @@ class Metrics(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Address bound for both."""
     port: Port = 9464
     """TCP port."""
+    certificate_file: str = ""
+    """PEM, the certificate first, then its chain; empty: plain HTTP. A renewed file is taken up by itself."""
+    key_file: str = ""
+    """PEM, the certificate's key, readable by the daemon's user only."""
+    user: str = ""
+    """Whoever asks must show this name and the password (HTTP Basic); empty: everybody may ask."""
+    password_hash_file: str = ""
+    """The password's hash, as `avisiod --hash-password` prints it; readable by the daemon's user only."""
 
 
 class Admin(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -49,6 +49,7 @@ def consistent(config: Config) -> Iterator[Finding]:
         _memory,
         _ice,
         _portal,
+        _metrics,
         _provisioning,
         _store,
         _backup,
@@ -293,6 +294,24 @@ def _provisioning(config: Config) -> Iterator[Finding]:
         yield Finding(("provisioning.transport", "phones.encryption", "phones.keys_need_tls"), reason, "take tls")
 
 
+def _metrics(config: Config) -> Iterator[Finding]:
+    metrics = config.metrics
+    pair = ("metrics.key_file", "metrics.certificate_file")
+    if bool(metrics.certificate_file) != bool(metrics.key_file):
+        missing = pair[0] if metrics.certificate_file else pair[1]
+        yield Finding((missing, *pair), "certificate and key go together", "name both, or neither")
+    login = ("metrics.user", "metrics.password_hash_file")
+    if bool(metrics.user) != bool(metrics.password_hash_file):
+        missing = login[1] if metrics.user else login[0]
+        yield Finding((missing, *login), "user and password go together", "name both, or neither")
+    elif ":" in metrics.user:
+        yield Finding(login[:1], "a colon in the user's name", "take another name (RFC 7617)")
+    elif metrics.user and not metrics.certificate_file and not _local(metrics.address):
+        reason = f"the password could be overheard on {metrics.address}"
+        remedy = "name metrics.certificate_file and metrics.key_file, or bind a loopback address"
+        yield Finding(("metrics.address", *login, *pair), reason, remedy)
+
+
 def _store(config: Config) -> Iterator[Finding]:
     url = config.store.url
     if url and not url.startswith("postgresql:"):
@@ -347,7 +366,7 @@ _MADE_BY_US = (
     "backup.record_file",
 )
 """Made at first start, or plugged in later."""
-_SECRET = ("key_file", "pin_file", "secret_file", "code_key_file")
+_SECRET = ("key_file", "pin_file", "secret_file", "code_key_file", "password_hash_file")
 
 
 def secrets(config: Config) -> list[tuple[str, str]]:

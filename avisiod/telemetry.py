@@ -14,6 +14,7 @@ from avisiod.metrics import Metrics
 from avisiod.metrics.control import watch_loop
 from avisiod.metrics.doors import SIP_REFUSALS
 from avisiod.metrics.workers import WORKER_KINDS
+from avisiod.web.tls import Certificate
 
 
 class Telemetry:
@@ -30,6 +31,7 @@ class Telemetry:
         self._restarts: dict[str, int] = {}
         self._replaced: dict[str, int] = {}
         self._listening: Any = None
+        self._strangers = 0
         self.problems: list[str] = []
         """What /health tells: sentences for the technician; empty when all is well."""
 
@@ -39,11 +41,25 @@ class Telemetry:
         self.metrics.calls.capacity(config.calls.capacity)
 
     def start(self) -> None:
-        """Serve /metrics and /health. CannotListenError where the port is taken."""
+        """Serve /metrics and /health. CannotListenError where the port is taken.
+
+        CertificateUnusable, OSError or ValueError where a file of the settings cannot be used.
+        """
+        settings = self._config.metrics
+        tls = settings.certificate_file
         self._listening = metrics_page.listen(
-            self._reactor, self._config.metrics, self.metrics.registry, lambda: self.problems
+            self._reactor,
+            settings,
+            self.metrics.registry,
+            lambda: self.problems,
+            certificate=Certificate(tls, settings.key_file, "metrics") if tls else None,
+            refused=self._not_shown,
         )
         self._stop_watching = watch_loop(self._clock, self.metrics.control)
+
+    def _not_shown(self) -> None:
+        self._strangers += 1
+        self.metrics.doors.refused("metrics", "login", self._strangers)
 
     async def stop(self) -> None:
         """Serve no more."""

@@ -75,7 +75,29 @@ media:
         ("site:\n  capacity: 3", "line 2: site.capacity: unknown key: it belongs into the section `calls`"),
         (
             "metrics:\n  zzz: 3",
-            "line 2: metrics.zzz: unknown key: remove it; known here: address, port",
+            (
+                "line 2: metrics.zzz: unknown key: remove it; known here: address, port, certificate_file, key_file, "
+                "user, password_hash_file"
+            ),
+        ),
+        (
+            "metrics:\n  user: prometheus",
+            "line 1: metrics.password_hash_file: user and password go together: name both, or neither",
+        ),
+        (
+            "metrics:\n  certificate_file: /a.crt",
+            "line 1: metrics.key_file: certificate and key go together: name both, or neither",
+        ),
+        (
+            "metrics:\n  user: a:b\n  password_hash_file: /hash",
+            "line 2: metrics.user: a colon in the user's name: take another name (RFC 7617)",
+        ),
+        (
+            "metrics:\n  address: 192.0.2.1\n  user: prometheus\n  password_hash_file: /hash",
+            (
+                "line 2: metrics.address: the password could be overheard on 192.0.2.1: name "
+                "metrics.certificate_file and metrics.key_file, or bind a loopback address"
+            ),
         ),
         ("mediaa: {}", "line 1: mediaa: unknown key: did you mean `media`?"),
         (

@@ -5,10 +5,12 @@ from prometheus_client import CollectorRegistry, Counter
 PORTAL_REFUSALS = ("connection", "page", "origin", "request", "dawdling", "frame", "message", "too_fast")
 SIP_REFUSALS = ("not_edge", "no_dialogue", "body", "unreadable")
 COUNTER_REFUSALS = ("denied", "refused", "failed")
+METRICS_REFUSALS = ("login",)
 DOORS = (
     *(("portal", why) for why in PORTAL_REFUSALS),
     *(("sip", why) for why in SIP_REFUSALS),
     *(("counter", why) for why in COUNTER_REFUSALS),
+    *(("metrics", why) for why in METRICS_REFUSALS),
 )
 """Where something is turned away, and why: see `avisiod_refused`."""
 
@@ -24,7 +26,8 @@ class DoorMetrics:
             "too many (frame), messages that say nothing or come at the wrong time (message) or too fast (too_fast). "
             "At a SIP worker: INVITEs past the edge (not_edge), without a free dialogue there (no_dialogue), whose "
             "body is no session description (body), messages that cannot be read (unreadable). At the counter of "
-            "staff: users who may not use avisioctl (denied), requests refused or failed (refused, failed).",
+            "staff: users who may not use avisioctl (denied), requests refused or failed (refused, failed). At "
+            "the metrics page: without the right name and password (login).",
             ["door", "why"],
             registry=registry,
         )

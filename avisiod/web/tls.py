@@ -19,7 +19,9 @@ class CertificateUnusable(Exception):
 class Certificate:
     """Twisted's maker of connections: asked at each connection, it looks whether the files were renewed."""
 
-    def __init__(self, certificate_file: str, key_file: str) -> None:
+    def __init__(self, certificate_file: str, key_file: str, section: str = "portal") -> None:
+        """`section` of the settings names the files, for whoever reads what is wrong with them."""
+        self._section = section
         self._files = pathlib.Path(certificate_file), pathlib.Path(key_file)
         self._stamp = self._read_stamp()
         self._context = self._load()
@@ -36,7 +38,7 @@ class Certificate:
                 self._context = self._load()
                 self._stamp = stamp
                 self._complained = False
-                log.info("the portal's renewed certificate is in use")
+                log.info("the renewed certificate of the %s is in use", self._section)
         except CertificateUnusable as error:
             log.log(logging.DEBUG if self._complained else logging.WARNING, "%s; the former one stays in use", error)
             self._complained = True
@@ -46,7 +48,7 @@ class Certificate:
         try:
             return tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in self._files)
         except OSError as error:
-            raise CertificateUnusable(f"portal certificate: {error}") from error
+            raise CertificateUnusable(f"{self._section} certificate: {error}") from error
 
     def _load(self) -> SSL.Context:
         certificate_file, key_file = self._files
@@ -60,6 +62,6 @@ class Certificate:
             context.check_privatekey()
         except (SSL.Error, OSError) as error:
             raise CertificateUnusable(
-                f"portal.certificate_file {certificate_file} with key_file {key_file}: {error}"
+                f"{self._section}.certificate_file {certificate_file} with key_file {key_file}: {error}"
             ) from error
         return context
