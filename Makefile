@@ -3,8 +3,8 @@
 # make check  lint, types, contracts and unit tests, in under a minute
 # make bench  measures what docs/benchmarks.md states
 # make fuzz   feeds every parser with made-up input, SECONDS=60 each, and keeps what it learnt in build/fuzz
-# make install puts avisiod onto this server, as root
-# make install-test  tries that on a fresh Debian in a folder, with calls, as root; three minutes
+# make deb   builds the Debian package, build/avisiod_VERSION_amd64.deb
+# make deb-test  installs that very file on a fresh Debian in a folder and tries it, with calls, as root; five minutes
 # make bench-load  loads a media worker and other gateways in turn: docs/benchmarks-load.md, a quarter of an hour;
 #                  bench-growth, bench-capacity, bench-busy, bench-churn: the other figures of that page
 # make soak  two hours of calls with a fault every minute (MINUTES=120), as root
@@ -13,7 +13,7 @@
 export PYTHONPATH := $(CURDIR)
 PYTHON = .venv/bin/python
 
-.PHONY: install install-test setup demo test check lint fuzz kill bench bench-load bench-growth bench-capacity bench-busy bench-churn soak lock media prompts
+.PHONY: deb deb-test setup demo test check lint fuzz kill bench bench-load bench-growth bench-capacity bench-busy bench-churn soak lock media prompts
 
 setup:
 	@scripts/setup
@@ -72,8 +72,9 @@ bench-churn: setup
 screens: setup
 	$(PYTHON) -m tests.web.screens
 
-install:
-	scripts/install
+deb:
+	@scripts/make-deb
 
-install-test: setup
-	@$(PYTHON) scripts/try-install
+deb-test: setup deb
+	@scripts/setup scripts/debian-packages-deb
+	@$(PYTHON) -m tests.deb build/avisiod_*_amd64.deb

@@ -7,6 +7,7 @@ import click
 
 from avisiod.cli import copies, devices, history, lists, manual, money
 from avisiod.cli.reach import CannotReach
+from avisiod.cli.selftest import selftest
 from avisiod.cli.session import Session
 from avisiod.config_check import ConfigError
 from avisiod.office.plan import Refused
@@ -33,6 +34,7 @@ lists.add_to(avisioctl)
 devices.add_to(avisioctl)
 for command in (money.accounts, history.calls, history.audit, history.explain, copies.back_up, copies.restore):
     avisioctl.add_command(command)
+avisioctl.add_command(selftest)
 
 
 @avisioctl.command("completion", help="Print the completion of a shell: source it, or put it where the shell looks.")
