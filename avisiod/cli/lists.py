@@ -21,7 +21,13 @@ def add_to(group: click.Group) -> None:
             if command is not None:
                 listed.add_command(command)
         group.add_command(listed)
-    for plural, command in (("people", _pin), ("people", _unlock), ("phones", _password), ("phones", _unlock_phone)):
+    for plural, command in (
+        ("people", _pin),
+        ("people", _unlock),
+        ("phones", _password),
+        ("phones", _unlock_phone),
+        ("staff", _end),
+    ):
         parent = group.commands[plural]
         assert isinstance(parent, click.Group)  # noqa: S101 - made above
         parent.add_command(command)
@@ -212,6 +218,15 @@ def _unlock(session: Session, detainee: str) -> None:
 def _unlock_phone(session: Session, phone: str) -> None:
     session.give(session.do("unlock", phone=phone))
     session.say("unlocked")
+
+
+@click.command("end", help="End a designation at once; it stays on the list.")
+@click.argument("user", metavar="USER")
+@click.argument("role", metavar="ROLE")
+@common
+def _end(session: Session, user: str, role: str) -> None:
+    result = session.do("staff.end", user=user, role=role)
+    session.give(result, lambda shown: _shown(session, shown))
 
 
 @click.command("password", help="Set a phone's SIP password: typed unseen, or one line of standard input.")

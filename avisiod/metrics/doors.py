@@ -26,7 +26,7 @@ class DoorMetrics:
             "too many (frame), messages that say nothing or come at the wrong time (message) or too fast (too_fast). "
             "At a SIP worker: INVITEs past the edge (not_edge), without a free dialogue there (no_dialogue), whose "
             "body is no session description (body), messages that cannot be read (unreadable). At the counter of "
-            "staff: users who may not use avisioctl (denied), requests refused or failed (refused, failed). At "
+            "staff: who may not use avisioctl, or not for this (denied); requests refused or failed. At "
             "the metrics page: without the right name and password (login).",
             ["door", "why"],
             registry=registry,

@@ -68,7 +68,7 @@ class Paid(msgspec.Struct, frozen=True, kw_only=True):
     line: int = 0
 
 
-@operation("accounts.balance")
+@operation("accounts.balance", needs="see_money")
 def balance(desk: Desk, request: AccountRequest) -> list[dict[str, str]]:
     """What stands in an account, and what is set aside for a call under way."""
 
@@ -93,7 +93,7 @@ def balance(desk: Desk, request: AccountRequest) -> list[dict[str, str]]:
     return desk.consult("account", request.detainee or "*", read)
 
 
-@operation("accounts.pay")
+@operation("accounts.pay", needs="edit_money")
 def pay(desk: Desk, request: PayRequest) -> Paid:
     """Book a payment or a credit; the same key and amount again changes nothing."""
     cents = _amount(request.amount, 0)
@@ -113,7 +113,7 @@ def pay(desk: Desk, request: PayRequest) -> Paid:
     return desk.write(write)
 
 
-@operation("accounts.refund")
+@operation("accounts.refund", needs="edit_money")
 def refund(desk: Desk, request: RefundRequest) -> Paid:
     """Give back what a call has cost, once."""
 
@@ -134,7 +134,7 @@ def refund(desk: Desk, request: RefundRequest) -> Paid:
     return desk.write(write)
 
 
-@operation("accounts.statement")
+@operation("accounts.statement", needs="see_money")
 def statement(desk: Desk, request: StatementRequest) -> list[dict[str, Any]]:
     """Each movement, oldest first, with its reason and the balance after it where one person's are asked for."""
     since, until = period(desk, request.since, request.until)
@@ -172,7 +172,7 @@ def _shown(desk: Desk, posting: Posting, balance_cents: int | None) -> dict[str,
     return line
 
 
-@operation("accounts.import")
+@operation("accounts.import", needs="edit_money")
 def top_ups(desk: Desk, request: TopUpsRequest) -> list[Paid]:
     """Book a file of payments, all or none. A payment that was booked before, by its key, is not booked again."""
     lines = list(csvfile.rows(request.text, TOP_UP_COLUMNS, ("key", "amount")))

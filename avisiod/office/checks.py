@@ -7,6 +7,7 @@ from typing import Any
 
 from avisiod.calls.ids import masked
 from avisiod.calls.people import Scope
+from avisiod.office.permissions import DESIGNATED
 from avisiod.office.values import WEEKDAY, clock
 
 Row = dict[str, Any]
@@ -232,3 +233,18 @@ def _uncovered(rows: list[Row]) -> int | None:
             return minute
         minute = max(minute, row["ends"])
     return minute if minute < 1440 else None
+
+
+def staff(sight: Sight, *, longest_days: int) -> None:
+    """A designation ends after it begins; one to watch or to interrupt ends in time."""
+    for key, row in sight.new():
+        first, last = row["valid_from"], row["valid_to"]
+        if last is not None and last < first - datetime.timedelta(days=1):  # the day before: it is never in force
+            sight.object(key, "valid_to", "ends before it begins", "swap them")
+        may = sight.facts["roles"].get(row["role"], {"may": ""})["may"].split(",")
+        if longest_days == 0 or DESIGNATED.isdisjoint(may):
+            continue
+        if last is None or (last - first).days >= longest_days:
+            latest = first + datetime.timedelta(days=longest_days - 1)
+            reason = f"the role {row['role']} is given for {longest_days} days at most"
+            sight.object(key, "valid_to", reason, f"give a last day, {latest} or before; it can be renewed then")

@@ -25,9 +25,10 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from avisiod.clock import Clock
-from avisiod.office import accounts, devices, explain, lists, records
+from avisiod.office import accounts, devices, explain, lists, records, roles
 from avisiod.office.desk import Desk, Site, perform
 from avisiod.office.plan import Progress, Refused, Who, quietly
+from avisiod.office.roles import Denied, admit
 from avisiod.ports import StoreUnavailable
 from avisiod.store.database import Database
 
@@ -35,7 +36,7 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-ROOMS = (accounts, devices, explain, lists, records)
+ROOMS = (accounts, devices, explain, lists, records, roles)
 """The modules with operations; to import them is to know all of them."""
 LONGEST_LINE = 64 * 1024 * 1024
 """Bytes: a file of a hundred thousand lines, and more."""
@@ -117,11 +118,20 @@ class Counter:
         stopped: defer.Deferred[None] = defer.maybeDeferred(port.stopListening if port is not None else _nothing)
         return stopped.addCallback(closed)
 
-    def serve(self, request: ServiceRequest, actor: str, progress: Progress) -> defer.Deferred[Any]:
-        """Do what is asked, in the office's thread; a Deferred of the result."""
-        return self.at_desk(
-            lambda desk: perform(desk, request.operation, request.arguments), actor, request.why, progress
-        )
+    def serve(
+        self, request: ServiceRequest, actor: str, progress: Progress, user: str | None = None
+    ) -> defer.Deferred[Any]:
+        """Do what is asked, in the office's thread; a Deferred of the result.
+
+        `user` may do what their roles let them; None: everything.
+        """
+
+        def asked(desk: Desk) -> Any:
+            if user is not None:
+                admit(desk, user, request.operation, request.arguments)
+            return perform(desk, request.operation, request.arguments)
+
+        return self.at_desk(asked, actor, request.why, progress)
 
     def at_desk(
         self, work: Callable[[Desk], T], actor: str, why: str, progress: Progress = quietly
@@ -212,6 +222,7 @@ class _Visitor(LineOnlyReceiver):
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
         self._actor = ""
+        self._user: str | None = None
         self._gone = False
 
     def connectionMade(self) -> None:  # noqa: N802
@@ -221,6 +232,7 @@ class _Visitor(LineOnlyReceiver):
         pid, uid, gid = struct.unpack("3i", raw)
         if self._counter.may(uid, gid):
             self._actor = actor_of(uid, pid)
+            self._user = None if uid in (0, os.getuid()) else _user(uid)
             return
         self._counter.served["denied"] += 1
         logger.warning("user %s was not let in at the counter", _user(uid))
@@ -242,7 +254,7 @@ class _Visitor(LineOnlyReceiver):
         def progress(what: str, done: int, of: int) -> None:
             reactor.callFromThread(self._say, progress=[what, done, of])
 
-        done = self._counter.serve(request, self._actor, progress)
+        done = self._counter.serve(request, self._actor, progress, self._user)
         done.addCallbacks(self._done, self._failed)
 
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: ARG002, N802
@@ -261,7 +273,7 @@ class _Visitor(LineOnlyReceiver):
     def _failed(self, failure: Failure) -> None:
         error = failure.value
         if isinstance(error, Refused):
-            self._counter.served["refused"] += 1
+            self._counter.served["denied" if isinstance(error, Denied) else "refused"] += 1
             self._say(refused=list(error.problems))
             return
         self._counter.served["failed"] += 1

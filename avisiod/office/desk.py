@@ -4,7 +4,7 @@ import datetime
 import sqlite3
 import zoneinfo
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 from sqlalchemy import Connection
@@ -12,6 +12,7 @@ from sqlalchemy.exc import StatementError
 
 from avisiod.config import Config
 from avisiod.office.kinds import Kind, kinds
+from avisiod.office.permissions import EVERYTHING
 from avisiod.office.plan import Problem, Progress, Refused, Who, quietly
 from avisiod.store import trail
 from avisiod.store.database import Database
@@ -32,6 +33,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     provisioning_url: str = ""
     """Where phones fetch their settings; empty: nowhere."""
     token_valid_s: float = 86400.0
+    designation_days: int = 366
 
 
 def site_of(config: Config) -> Site:
@@ -46,6 +48,7 @@ def site_of(config: Config) -> Site:
         shortest_s=config.calls.shortest_s,
         provisioning_url=config.provisioning.url,
         token_valid_s=config.provisioning.token_valid_s,
+        designation_days=config.admin.designation_days,
     )
 
 
@@ -69,7 +72,7 @@ class Desk:
         self.progress = progress
         self.cut = cut
         """Ends a call that is under way, False where it is not; None where the daemon is down."""
-        self.kinds: Mapping[str, Kind] = kinds(site.region)
+        self.kinds: Mapping[str, Kind] = kinds(site.region, site.designation_days)
         self.zone = zoneinfo.ZoneInfo(site.time_zone)
 
     @property
@@ -126,16 +129,26 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 _PLAIN = msgspec.json.Decoder()
 Operation = Callable[[Desk, Any], Any]
-OPERATIONS: dict[str, tuple[type[Request], Operation]] = {}
-"""Every operation by its name, with what it is asked."""
 
 
-def operation(name: str) -> Callable[[Operation], Operation]:
+class Listed(NamedTuple):
+    """An operation, what it is asked, and which permission it needs: `see` and `edit` are those of the list asked."""
+
+    request: type[Request]
+    function: Operation
+    needs: str
+
+
+OPERATIONS: dict[str, Listed] = {}
+"""Every operation by its name."""
+
+
+def operation(name: str, needs: str = EVERYTHING) -> Callable[[Operation], Operation]:
     """List a function `(desk, request) -> result` under a name; its request's type is that of its annotation."""
 
     def listed(function: Operation) -> Operation:
         request = function.__annotations__["request"]
-        OPERATIONS[name] = (request, function)
+        OPERATIONS[name] = Listed(request, function, needs)
         return function
 
     return listed
@@ -145,9 +158,9 @@ def perform(desk: Desk, name: str, arguments: Mapping[str, Any]) -> Any:
     """Do one thing; the result, of types that JSON has. Refused, StoreUnavailable: nothing was changed."""
     if name not in OPERATIONS:
         raise Refused(Problem(reason=f"no operation `{name}`", remedy="use an avisioctl of the daemon's version"))
-    kind, function = OPERATIONS[name]
+    listed = OPERATIONS[name]
     try:
-        request = msgspec.convert(dict(arguments), kind)
+        request = msgspec.convert(dict(arguments), listed.request)
     except msgspec.ValidationError as error:
         raise Refused(Problem(reason=str(error), remedy="correct the request")) from None
-    return _PLAIN.decode(msgspec.json.encode(function(desk, request)))
+    return _PLAIN.decode(msgspec.json.encode(listed.function(desk, request)))

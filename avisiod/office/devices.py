@@ -53,7 +53,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
 _ORDER = {state: place for place, state in enumerate((*GRAVEST_FIRST, PhoneState.NEVER_SEEN, PhoneState.UP))}
 
 
-@operation("devices.health")
+@operation("devices.health", needs="see_phones")
 def health(desk: Desk, request: HealthRequest) -> list[dict[str, str]]:
     """Each listed phone with its device and its health, by building and floor, the worst first."""
     if request.state and request.state not in set(PhoneState):
@@ -121,7 +121,7 @@ def _row(desk: Desk, row: Any) -> dict[str, str]:
     }
 
 
-@operation("devices.events")
+@operation("devices.events", needs="see_phones")
 def events(desk: Desk, request: EventsRequest) -> list[dict[str, Any]]:
     """What a phone said and how its state changed, newest first."""
     found = desk.read(lambda connection: devices.events_of(connection, request.phone, min(request.limit, 10_000)))
@@ -130,7 +130,7 @@ def events(desk: Desk, request: EventsRequest) -> list[dict[str, Any]]:
     ]
 
 
-@operation("devices.looked")
+@operation("devices.looked", needs="edit_phones")
 def looked(desk: Desk, request: PhoneRequest) -> None:
     """Somebody has looked at a phone whose case was opened: it counts as tampered no longer."""
     if not desk.who.why:
@@ -148,7 +148,7 @@ def looked(desk: Desk, request: PhoneRequest) -> None:
     desk.write(write)
 
 
-@operation("devices.token")
+@operation("devices.token", needs="edit_phones")
 def token(desk: Desk, request: PhoneRequest) -> Token:
     """A one-time token for a phone, in place of any other. Only its hash is kept."""
     if not desk.site.provisioning_url:
@@ -167,7 +167,7 @@ def token(desk: Desk, request: PhoneRequest) -> Token:
     return Token(phone=request.phone, url=url, ends=_local(desk, ends))
 
 
-@operation("devices.renew")
+@operation("devices.renew", needs="edit_phones")
 def renew(desk: Desk, request: PhoneRequest) -> dict[str, int]:
     """Give a phone new secrets: they come into force when it fetches its settings, with a new token."""
 

@@ -25,7 +25,7 @@ class ExplainRequest(Request, frozen=True, kw_only=True, forbid_unknown_fields=T
     detainee: str = ""
 
 
-@operation("explain")
+@operation("explain", needs="see_people")
 def explain(desk: Desk, request: ExplainRequest) -> dict[str, Any]:
     """The decision as it would be, on a box that has room: what is kept decides."""
     at_utc = _moment(desk, request.at)

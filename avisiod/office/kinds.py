@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import ColumnElement, Table, false, or_
 
 from avisiod.calls.people import Scope
 from avisiod.office import checks, values
+from avisiod.office.permissions import PERMISSIONS
 from avisiod.office.values import Value
 from avisiod.store.schema import contacts, phones
 from avisiod.store.schema_devices import phone_devices
@@ -23,6 +25,7 @@ from avisiod.store.schema_rules import (
     tariffs,
     windows,
 )
+from avisiod.store.schema_staff import roles, staff
 
 Row = dict[str, Any]
 """A row by the names of its fields, with values as they are kept."""
@@ -81,6 +84,10 @@ class Kind:
     from_file: tuple[str, ...] = ()
     """Fields that the inventory file decides, where the row is of that file."""
     deletable: bool = True
+    group: str = "rules"
+    """Whose permissions it takes to see and to edit it."""
+    reads: tuple[str, ...] = ()
+    """Other kinds whose rows the check looks at."""
 
     def field(self, name: str) -> Field | None:
         """By name."""
@@ -144,8 +151,11 @@ def _class(help_: str, default: str | None) -> Field:
     return Field("class", values.ID, help_, default, columns=("cls",), refers="classes")
 
 
-def kinds(region: str) -> dict[str, Kind]:
-    """Every kind, by its plural; `region`: whose way of dialling is understood (ISO 3166)."""
+def kinds(region: str, designation_days: int = 366) -> dict[str, Kind]:
+    """Every kind, by its plural.
+
+    `region`: whose way of dialling is understood (ISO 3166). `designation_days`: as in the settings.
+    """
     scope = Field("scope", values.SCOPE, "whom it is for", columns=("scope_kind", "scope_id"))
     listed = (
         Kind(
@@ -262,6 +272,7 @@ def kinds(region: str) -> dict[str, Kind]:
                 Field("ends", values.MINUTE, "end, itself outside", 1440),
             ),
         ),
+        *_staff(designation_days),
     )
     return {kind.plural: kind for kind in listed}
 
@@ -289,6 +300,7 @@ def _people() -> Kind:
     return Kind(
         name="detainee",
         plural="people",
+        group="people",
         help="who is detained",
         table=detainees,
         unlists=True,
@@ -319,6 +331,7 @@ def _phones() -> Kind:
     return Kind(
         name="phone",
         plural="phones",
+        group="phones",
         help="the phones of the cells",
         table=phones,
         unlists=True,
@@ -341,6 +354,7 @@ def _devices() -> Kind:
     return Kind(
         name="device",
         plural="devices",
+        group="phones",
         help="the devices behind the phones, which get their settings from here",
         table=phone_devices,
         keys=("phone",),
@@ -361,6 +375,7 @@ def _contacts(region: str) -> Kind:
     return Kind(
         name="contact",
         plural="contacts",
+        group="people",
         help="outside persons",
         table=contacts,
         unlists=True,
@@ -382,6 +397,8 @@ def _authorisations() -> Kind:
     return Kind(
         name="authorisation",
         plural="authorisations",
+        group="people",
+        reads=("people", "authorities", "allowances"),
         help="whom a detainee may call",
         table=authorisations,
         keys=("detainee", "contact"),
@@ -396,5 +413,39 @@ def _authorisations() -> Kind:
             Field("decided_on", values.DAY, "when"),
             Field("ends_on", values.DAY, "last day on which it holds", None),
             _class("replaces the contact's class, for this detainee only", None),
+        ),
+    )
+
+
+def _staff(designation_days: int) -> tuple[Kind, Kind]:
+    return (
+        Kind(
+            name="role",
+            plural="roles",
+            group="staff",
+            help="what staff may do",
+            table=roles,
+            fields=(
+                Field("id", values.ID, "its name"),
+                Field("name", values.TEXT, "as people read it", ""),
+                Field("may", values.words(*PERMISSIONS), f"words of {', '.join(PERMISSIONS)}", ""),
+            ),
+        ),
+        Kind(
+            name="designation",
+            plural="staff",
+            group="staff",
+            help="who of the staff holds which role until when; once one is listed, nobody else may do anything",
+            table=staff,
+            keys=("user", "role"),
+            check=functools.partial(checks.staff, longest_days=designation_days),
+            reads=("roles",),
+            fields=(
+                Field("user", values.USER, "the account on this box"),
+                Field("role", values.ID, "one of the roles", refers="roles"),
+                Field("name", values.TEXT, "first and last name", "", personal=True),
+                Field("valid_from", values.DAY, "first day"),
+                Field("valid_to", values.DAY, "last day", None),
+            ),
         ),
     )

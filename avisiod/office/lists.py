@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 from avisiod.calls.ids import DetaineeId
 from avisiod.office import csvfile
 from avisiod.office.desk import Desk, Request, operation
-from avisiod.office.kinds import REQUIRED, Kind
+from avisiod.office.kinds import REQUIRED, Kind, kinds
 from avisiod.office.plan import FEW, Done, Edit, Plan, Problem, Refused, load, rendered
 from avisiod.store import pins
 from avisiod.store.schema import phones
@@ -78,7 +78,7 @@ class Edited(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool
 
 
-@operation("list")
+@operation("list", needs="see")
 def list_(desk: Desk, request: ListRequest) -> list[dict[str, str]]:
     """The rows that fit, by their keys."""
     kind = desk.kind(request.kind)
@@ -96,7 +96,7 @@ def list_(desk: Desk, request: ListRequest) -> list[dict[str, str]]:
     return desk.consult(kind.name, "*", rows, by=sorted(request.fields))
 
 
-@operation("show")
+@operation("show", needs="see")
 def show(desk: Desk, request: ShowRequest) -> dict[str, Any]:
     """One row; an authorisation with its history, a detainee without the PIN's hash."""
     kind = desk.kind(request.kind)
@@ -132,13 +132,13 @@ def _history(connection: Connection, detainee: str, contact: str) -> list[dict[s
     ]
 
 
-@operation("edit")
+@operation("edit", needs="edit")
 def edit(desk: Desk, request: EditRequest) -> Edited:
     """Add, change or remove; all of it or nothing."""
-    return _edit(desk, desk.kind(request.kind), request.edits, dry_run=request.dry_run)
+    return change(desk, desk.kind(request.kind), request.edits, dry_run=request.dry_run)
 
 
-@operation("import")
+@operation("import", needs="edit")
 def import_(desk: Desk, request: ImportRequest) -> Edited:
     """What the file says, all of it or nothing."""
     kind = desk.kind(request.kind)
@@ -151,10 +151,10 @@ def import_(desk: Desk, request: ImportRequest) -> Edited:
             raise Refused(Problem(line=line, column="version", reason="not a number", remedy="leave it as exported"))
         given = {name: text for name, text in fields.items() if name != "version"}
         edits.append(Edit(action="set", fields=given, version=int(version) if version else None, line=line))
-    return _edit(desk, kind, edits, dry_run=request.dry_run)
+    return change(desk, kind, edits, dry_run=request.dry_run)
 
 
-@operation("export")
+@operation("export", needs="see")
 def export(desk: Desk, request: ExportRequest) -> str:
     """The list as CSV."""
     kind = desk.kind(request.kind)
@@ -167,8 +167,11 @@ def export(desk: Desk, request: ExportRequest) -> str:
     return desk.consult(kind.name, "*", text, export=True)
 
 
-def _edit(desk: Desk, kind: Kind, edits: Sequence[Edit], *, dry_run: bool) -> Edited:
-    """Many edits are understood before the lock is taken, so that calls do not wait for the reading of a file."""
+def change(desk: Desk, kind: Kind, edits: Sequence[Edit], *, dry_run: bool = False) -> Edited:
+    """Do these edits, all of them or none. Refused with everything that is wrong.
+
+    Many edits are understood before the lock is taken, so that calls do not wait for the reading of a file.
+    """
 
     def planned(connection: Connection) -> tuple[Plan, int]:
         plan = Plan(connection, desk.kinds, kind, edits, desk.today, desk.progress)
@@ -202,22 +205,10 @@ def _edit(desk: Desk, kind: Kind, edits: Sequence[Edit], *, dry_run: bool) -> Ed
 
 
 _CHANGES = audit.c.action.in_(("add", "change", "remove"))
-_LISTS = (
-    "regime",
-    "class",
-    "authority",
-    "detainee",
-    "phone",
-    "contact",
-    "authorisation",
-    "window",
-    "exception",
-    "allowance",
-    "tariff",
-)
+_LISTS = tuple(kind.name for kind in kinds("FR").values())
 
 
-@operation("people.pin")
+@operation("people.pin", needs="edit_people")
 def set_pin(desk: Desk, request: SecretRequest) -> None:
     """Set a detainee's PIN by its argon2id hash; wrong tries are forgotten."""
     if not request.hash.startswith("$argon2id$"):
@@ -234,7 +225,7 @@ def set_pin(desk: Desk, request: SecretRequest) -> None:
     desk.write(write)
 
 
-@operation("phones.password")
+@operation("phones.password", needs="edit_phones")
 def set_password(desk: Desk, request: SecretRequest) -> None:
     """Set a phone's SIP password by its HA1, in the edge's realm."""
     if len(request.hash) != 32 or not set(request.hash) <= set("0123456789abcdef"):
@@ -251,7 +242,7 @@ def set_password(desk: Desk, request: SecretRequest) -> None:
     desk.write(write)
 
 
-@operation("unlock")
+@operation("unlock", needs="edit_people")
 def unlock(desk: Desk, request: UnlockRequest) -> None:
     """Forget the wrong PINs of a detainee or of a phone."""
     names = {"detainee": request.detainee, "phone": request.phone}

@@ -311,15 +311,13 @@ class Plan:
         self.kind.check(sight)
 
     def _facts(self) -> dict[str, dict[str, Row]]:
-        if self.kind.plural != "authorisations":
-            return {}
-        named = {step.key[0] for step in self._steps}
-        people = self._kinds["people"]
-        where = None if len(named) > FEW else by_keys(people, [(name,) for name in named])
+        """Rows of other kinds; of people only those that are named, unless they are many."""
         found = {}
-        for plural, condition in (("people", where), ("authorities", None), ("allowances", None)):
+        for plural in self.kind.reads:
             kind = self._kinds[plural]
-            rows = load(self._connection, kind, condition)
+            named = {step.key[0] for step in self._steps}
+            few = plural == "people" and len(named) <= FEW
+            rows = load(self._connection, kind, by_keys(kind, [(name,) for name in named]) if few else None)
             found[plural] = {kind.shown_key(row): row for row in rows.values()}
         return found
 

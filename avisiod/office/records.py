@@ -62,7 +62,7 @@ class PurgeRequest(Request, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     days: int = 0
 
 
-@operation("calls.list")
+@operation("calls.list", needs="see_calls")
 def list_calls(desk: Desk, request: CallsRequest) -> list[dict[str, Any]]:
     """The latest calls that fit, newest first."""
     since, until = period(desk, request.since, request.until)
@@ -89,7 +89,7 @@ def list_calls(desk: Desk, request: CallsRequest) -> list[dict[str, Any]]:
     return desk.consult("call", "*", rows, by=by)
 
 
-@operation("calls.show")
+@operation("calls.show", needs="see_calls")
 def show_call(desk: Desk, request: CallRequest) -> dict[str, Any]:
     """A call with its timeline, what was accepted, its recording's path and what it cost."""
     call = CallId(request.call)
@@ -132,7 +132,7 @@ def show_call(desk: Desk, request: CallRequest) -> dict[str, Any]:
     return desk.consult("call", call, read)
 
 
-@operation("calls.cut")
+@operation("calls.cut", needs="cut_calls")
 def cut(desk: Desk, request: CallRequest) -> None:
     """End a call that is under way: both parties are told."""
     if desk.cut is None:
@@ -145,7 +145,7 @@ def cut(desk: Desk, request: CallRequest) -> None:
         raise Refused(Problem(column="call", reason="this call is not under way", remedy="look at calls list --open"))
 
 
-@operation("audit.list")
+@operation("audit.list", needs="see_trail")
 def list_trail(desk: Desk, request: TrailRequest) -> list[dict[str, Any]]:
     """The latest lines that fit, newest first."""
     since, until = period(desk, request.since, request.until)
@@ -177,7 +177,7 @@ def list_trail(desk: Desk, request: TrailRequest) -> list[dict[str, Any]]:
     return desk.consult("audit", "*", read)
 
 
-@operation("audit.verify")
+@operation("audit.verify", needs="see_trail")
 def verify(desk: Desk, request: VerifyRequest) -> dict[str, Any]:
     """Walk the trail, and the journal and ledger that it vouches for; the books as well."""
     noted = None
@@ -204,7 +204,7 @@ def verify(desk: Desk, request: VerifyRequest) -> dict[str, Any]:
     return desk.consult("audit", "*", read, verify=True)
 
 
-@operation("audit.purge")
+@operation("audit.purge", needs="purge_trail")
 def purge(desk: Desk, request: PurgeRequest) -> dict[str, Any]:
     """Delete the lines that are older than they are kept for, with a record of it."""
     least = desk.site.audit_days
@@ -282,13 +282,13 @@ class NoteRequest(Request, frozen=True, kw_only=True, forbid_unknown_fields=True
     file: str
 
 
-@operation("backup.note")
+@operation("backup.note", needs="backup")
 def note_backup(desk: Desk, request: NoteRequest) -> None:
     """Write down that a copy of everything is made: it holds all personal data."""
     desk.write(lambda connection: desk.note(connection, "backup", "database", request.file))
 
 
-@operation("restore.note")
+@operation("restore.note", needs="backup")
 def note_restore(desk: Desk, request: NoteRequest) -> None:
     """Write down, in the trail that came back, that it did."""
     desk.write(lambda connection: desk.note(connection, "restore", "database", request.file))

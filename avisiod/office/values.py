@@ -13,6 +13,7 @@ from avisiod.calls.people import Scope
 from avisiod.numbers import dialled_number
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_USER = re.compile(r"[^\s:/,;]{1,32}")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _CLOCK = re.compile(r"(\d{1,2})(?:[:hH](\d{2})?)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -190,6 +191,12 @@ def _scope_text(scope: Scope) -> str:
     return f"{scope.kind}:{scope.id}" if scope.id else scope.kind
 
 
+def _user(text: str) -> str:
+    if not _USER.fullmatch(text):
+        raise Wrong("not the name of an account", "write the name that the person logs in with, 32 letters at most")
+    return text
+
+
 def _digits(text: str) -> str:
     if not (text.isascii() and text.isdecimal()) or not 1 <= len(text) <= 16:
         raise Wrong("not digits", "write 1 to 16 digits: it is typed on a phone")
@@ -248,6 +255,7 @@ def _ids(text: str) -> tuple[str, ...]:
 
 
 TEXT = Value(_text)
+USER = Value(_user, hint="USER")
 MAC = Value(_mac, mac.shown, hint="MAC")
 ID = Value(_id, hint="ID")
 IDS = Value(_ids, " ".join, hint="IDS")

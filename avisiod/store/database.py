@@ -20,12 +20,12 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 
 from avisiod.ports import StoreRefused, StoreUnavailable
-from avisiod.store import schema, schema_books, schema_devices, schema_rules
+from avisiod.store import schema, schema_books, schema_devices, schema_rules, schema_staff
 
 BUSY_TIMEOUT_MS = 5000
 """So long another program (a backup, Kamailio) may hold the database before we give up."""
 
-SCHEMA = (schema, schema_rules, schema_books, schema_devices)
+SCHEMA = (schema, schema_rules, schema_books, schema_devices, schema_staff)
 """The modules with tables; to import them is to know all of them."""
 
 _MAGIC = b"SQLite format 3\0"

@@ -148,6 +148,29 @@ async def test_the_group_that_the_settings_name_is_let_in(
         await counter.stop()
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+@pytest_twisted.ensureDeferred
+async def test_who_is_let_in_may_do_what_their_role_says(ctl: Ctl, database: Database) -> None:
+    counter = Counter(reactor, SteeredClock(), ctl.socket, "nogroup", Site(), lambda: database, lambda _: False)
+    counter.start()
+    dates = ("--valid-from", "1970-01-01", "--valid-to", "1970-06-30")
+    try:
+        for folder in ctl.socket.parents:
+            if str(folder).startswith("/tmp/") or str(folder) == "/tmp":
+                folder.chmod(folder.stat().st_mode | 0o011)
+        await deferToThread(ctl.run, "staff", "add", "nobody", "technician", *dates)
+        denied = await deferToThread(as_stranger, ctl.socket)
+        assert "needs `edit_people`, which technician does not include" in denied
+        assert (counter.served["denied"], counter.served["refused"]) == (1, 0)
+        await deferToThread(ctl.run, "staff", "add", "nobody", "registrar", *dates)
+        assert "Object missing required field" in await deferToThread(as_stranger, ctl.socket)
+        assert "change nobody/registrar" in await deferToThread(ctl.run, "staff", "end", "nobody", "registrar")
+        assert "needs `edit_people`" in await deferToThread(as_stranger, ctl.socket)
+        assert len(await deferToThread(ctl.json, "staff", "list")) == 2, "root always may"
+    finally:
+        await counter.stop()
+
+
 @pytest_twisted.ensureDeferred
 async def test_nonsense_is_answered_in_words(ctl: Ctl, served: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = await deferToThread(asked, ctl.socket, b"hello", b'{"operation": "dance"}', b"[]")
