@@ -121,9 +121,9 @@ class Daemon:
         self.transcoders.on_stats = self.telemetry.transcoder_stats
         self.desk = FrontDesk(self.board, [(server, ice_secret(server)) for server in config.media.ice_servers])
         self.portal = RelativesPortal(config, self.desk, self.clock)
-        devices = StoredDevices(self.store)
+        devices, metrics = StoredDevices(self.store), self.telemetry.metrics
         self.phones = PhoneRoom(
-            reactor, self.clock, config, devices, self.telemetry.metrics.phones, self.board.in_call
+            reactor, self.clock, config, devices, metrics.phones, metrics.provisioning, self.board.in_call
         )
         recordings = config.recordings
         self.disk = RecordingsDisk(Path(recordings.folder), recordings.keep_free_bytes, self.clock)

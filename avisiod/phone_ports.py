@@ -33,11 +33,16 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
 
     generation: int = 0
     """0: none was ever handed out."""
+    ha1: str = ""
+    """Of the password that is in force."""
     token_hash: str = ""
     token_ends_utc: datetime.datetime | None = None
     token_used_utc: datetime.datetime | None = None
     token_address: str = ""
     """Who used it."""
+
+    def __repr__(self) -> str:
+        return f"Keys(generation={self.generation})"
 
 
 class HealthRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from avisiod.metrics.conversions import ConversionMetrics
 from avisiod.metrics.doors import DoorMetrics
 from avisiod.metrics.media import MediaMetrics
 from avisiod.metrics.phones import PhoneMetrics
+from avisiod.metrics.provisioning import ProvisioningMetrics
 from avisiod.metrics.sms import SmsMetrics
 from avisiod.metrics.workers import WorkerMetrics
 from avisiod.metrics.world import WorldMetrics
@@ -40,6 +41,7 @@ class Metrics:
         self.media = MediaMetrics(registry)
         self.world = WorldMetrics(registry)
         self.phones = PhoneMetrics(registry)
+        self.provisioning = ProvisioningMetrics(registry)
         self.sms = SmsMetrics(registry)
         self.workers = WorkerMetrics(registry)
         self.doors = DoorMetrics(registry)

@@ -156,14 +156,16 @@ def token(desk: Desk, request: PhoneRequest) -> Token:
         raise Refused(Problem(reason="no phone is given settings here", remedy=remedy))
     made = secrets.token_hex(TOKEN_BYTES)
     ends = desk.who.at_utc + datetime.timedelta(seconds=desk.site.token_valid_s)
+    mac = ""
 
     def write(connection: Connection) -> None:
-        _device(connection, request.phone)
+        nonlocal mac
+        mac = _device(connection, request.phone)
         devices.new_token(connection, PhoneId(request.phone), hashlib.sha256(made.encode()).hexdigest(), ends)
         desk.note(connection, "give_token", "device", request.phone)
 
     desk.write(write)
-    url = f"{desk.site.provisioning_url.rstrip('/')}/t/{made}/"
+    url = f"{desk.site.provisioning_url.rstrip('/')}/t/{mac}/{made}/"
     return Token(phone=request.phone, url=url, ends=_local(desk, ends))
 
 
@@ -180,10 +182,13 @@ def renew(desk: Desk, request: PhoneRequest) -> dict[str, int]:
     return {"generation": desk.write(write)}
 
 
-def _device(connection: Connection, phone: str) -> None:
-    if connection.scalar(select(phone_devices.c.phone).where(phone_devices.c.phone == phone)) is None:
+def _device(connection: Connection, phone: str) -> str:
+    """The MAC of the phone's device; Refused where there is none."""
+    mac: str | None = connection.scalar(select(phone_devices.c.mac).where(phone_devices.c.phone == phone))
+    if mac is None:
         remedy = "enter it: avisioctl devices add"
         raise Refused(Problem(column="phone", reason=f"no device for the phone `{phone}`", remedy=remedy))
+    return mac
 
 
 def _local(desk: Desk, at_utc: datetime.datetime | None) -> str:

@@ -44,9 +44,11 @@ def listed(connection: Connection) -> Sequence[Device]:
 def by_mac(connection: Connection, mac: str) -> tuple[Device, Keys] | None:
     """The listed phone with this MAC, and what is known of its secrets."""
     joined = phones.join(phone_devices, phone_devices.c.phone == phones.c.id)
-    query = select(*_DEVICE).select_from(joined).where((phone_devices.c.mac == mac) & phones.c.listed)
+    query = select(*_DEVICE, phones.c.ha1).select_from(joined).where((phone_devices.c.mac == mac) & phones.c.listed)
     row = connection.execute(query).one_or_none()
-    return None if row is None else (_device(row), keys(connection, PhoneId(row.id)))
+    if row is None:
+        return None
+    return _device(row), msgspec.structs.replace(keys(connection, PhoneId(row.id)), ha1=row.ha1)
 
 
 def keys(connection: Connection, phone: PhoneId) -> Keys:

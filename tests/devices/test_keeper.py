@@ -230,6 +230,18 @@ def test_the_version_is_read_from_the_registration_and_compared() -> None:
     assert scene.state() is WRONG
 
 
+def test_a_vendor_that_is_entered_later_tells_how_to_read_the_version() -> None:
+    scene = Scene()
+    entered = scene.store.listed[0]
+    scene.store.listed = [msgspec.structs.replace(entered, vendor="")]
+    scene.register(*scene.names)
+    scene.look()
+    assert scene.store.records[scene.names[0]].firmware == ""
+    scene.store.listed = [entered]
+    scene.look(30.0)
+    assert scene.store.records[scene.names[0]].firmware == "91.15.0.20"
+
+
 def test_a_floor_without_power_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene(MANY + 5)
     scene.register(*scene.names)

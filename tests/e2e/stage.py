@@ -84,10 +84,11 @@ class Stage:
         tls: bool = False,
         story: Story | None = None,
         edge_address: str = "127.0.0.1",
+        edge_port: int = 0,
     ) -> None:
         """`program` runs the daemon, ours or an installed one; `environment` is added to its own.
 
-        Phones reach the edge at `edge_address`, with `tls` over TLS as well.
+        Phones reach the edge at `edge_address`, on `edge_port` or any other, with `tls` over TLS as well.
         """
         self._tls = tls
         self.folder = folder.resolve()
@@ -96,7 +97,7 @@ class Stage:
         self.story = story or Story()
         self.sms: Feed[Received] = Feed("the modem")
         self.config_file = self.folder / "avisiod.yaml"
-        self._edge_address = edge_address
+        self._edge_address, self._edge_port = edge_address, edge_port
         self._program = program
         self._environment = {"PYTHONPATH": str(ROOT), **(environment or {})}
         self._ranges: list[int] = []
@@ -176,6 +177,7 @@ class Stage:
                 "code_key_file": str(state / "code.key"),
             },
             "metrics": {"port": free_port()},
+            "health": {"edge_control": str(self.folder / "kamailio" / "edge-rpc.sock")},
             "admin": {"socket_file": str(state / "control.sock")},
         }
         for section, keys in overrides.items():
@@ -267,6 +269,7 @@ class Stage:
             workers,
             phones_db=self.database,
             address=self._edge_address,
+            port=self._edge_port,
             tls=self._tls,
             inner_port=int(sip["edge"][0].rpartition(":")[2]),
         )

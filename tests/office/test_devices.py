@@ -97,7 +97,7 @@ def test_a_token_is_told_once_and_only_its_hash_is_kept(equipped: Office) -> Non
         return told
 
     token = give("cell-101")
-    assert _of(token, "url").startswith("https://192.0.2.1:8444/t/")
+    assert _of(token, "url").startswith("https://192.0.2.1:8444/t/001565a1b2c3/")
     assert _of(token, "ends") == "2026-11-25 12:00:00"
     secret = _of(token, "url").removesuffix("/").rpartition("/")[2]
     assert len(secret) == 30

@@ -32,10 +32,10 @@ from avisiod.ports import StoreUnavailable
 
 _log = logging.getLogger(__name__)
 
-RELOAD_EVERY_S = 30.0
+RELOAD_EVERY_S = 10.0
 """What staff changed of the devices is taken up within this time."""
 SAVE_EVERY_S = 60.0
-"""Last registrations and answers are written so often; changes of a state at once."""
+"""Last registrations and answers are written so often; what changed or was said, with the next look."""
 PURGE_EVERY_S = 3600.0
 MANY = 20
 """So many changes at once are told in one line: a switch without power takes a floor along."""
@@ -86,6 +86,8 @@ class Kept(msgspec.Struct, kw_only=True):
     event: str = ""
     event_utc: datetime.datetime | None = None
     dirty: bool = False
+    changed: bool = True
+    """Its device was entered or changed: what is known of its registration is read anew."""
     tampered_saved: bool = False
     said: dict[str, float] = msgspec.field(default_factory=dict)
 
@@ -183,11 +185,16 @@ class PhoneKeeper:
                 self._see(kept, Absent(), now)
             return
         known = sighting.last_seen == kept.registered_utc and sighting.dialogue == kept.health.dialogue
-        if known and kept.health.registered and not kept.health.holds and kept.health.wrong_at is None:
+        quiet = kept.health.registered and not kept.health.holds and kept.health.wrong_at is None
+        if known and quiet and not kept.changed:
             return
+        firmware = self._firmware(kept.device, sighting.user_agent)
         if not known:
             kept.registered_utc, kept.dirty = sighting.last_seen, True
-        self._see(kept, Registered(sighting.dialogue, self._firmware(kept.device, sighting.user_agent)), now)
+        if firmware not in ("", kept.health.firmware):
+            kept.dirty, self._save_at = True, now
+        kept.changed = False
+        self._see(kept, Registered(sighting.dialogue, firmware), now)
 
     @staticmethod
     def _firmware(device: Device, user_agent: str) -> str:
@@ -219,7 +226,8 @@ class PhoneKeeper:
             kept = self.phones.get(device.phone)
             if kept is None:
                 kept = self.phones[device.phone] = _from(device, record, now, utc)
-            kept.device = device
+            if device != kept.device:
+                kept.device, kept.changed = device, True
             if device.firmware != kept.health.wanted:
                 self._see(kept, Wanted(device.firmware), now)
             if kept.tampered_saved and not kept.dirty and record is not None and not record.tampered:
@@ -227,7 +235,7 @@ class PhoneKeeper:
                 self._see(kept, Cleared(), now)
 
     async def _save(self, now: float) -> None:
-        if now < self._save_at and len(self._events) < MANY:
+        if now < self._save_at and not self._events:
             return
         dirty = [kept for kept in self.phones.values() if kept.dirty]
         events, self._events = self._events, []

@@ -1,5 +1,6 @@
 """All that is done about phones as devices, made and joined for the daemon."""
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,17 +11,31 @@ from avisiod.config import Config
 from avisiod.devices.phones.asker import Counts as AskerCounts
 from avisiod.devices.phones.asker import PhoneAsker
 from avisiod.devices.phones.edge_client import EdgeClient
+from avisiod.devices.phones.incoming import Incoming, MappingUnusable, mappings
 from avisiod.devices.phones.keeper import Counts as KeeperCounts
 from avisiod.devices.phones.keeper import PhoneKeeper, Sighting
+from avisiod.devices.provisioning.phone_secrets import KeyUnusable, PhoneSecrets, master_key
+from avisiod.devices.provisioning.reception import Reception
+from avisiod.devices.provisioning.render import CannotRender, Templates
+from avisiod.devices.provisioning.server import PhoneServer, ServerCannotStart
 from avisiod.phone_ports import DeviceStore
+
+_log = logging.getLogger(__name__)
 
 
 class PhoneCounts(KeeperCounts, AskerCounts, Protocol):
     """metrics.phones.PhoneMetrics."""
 
 
+class ServerCounts(Protocol):
+    """metrics.provisioning.ProvisioningMetrics."""
+
+    def answered(self, result: str, seconds: float) -> None:
+        """A request is answered."""
+
+
 class PhoneRoom:
-    """Watches phones and asks them. For the reactor's thread."""
+    """Watches phones, asks them, and gives them their settings. For the reactor's thread."""
 
     def __init__(
         self,
@@ -29,23 +44,55 @@ class PhoneRoom:
         config: Config,
         store: DeviceStore,
         counts: PhoneCounts,
+        served: ServerCounts,
         in_call: Callable[[PhoneId], bool],
     ) -> None:
+        self._reactor = reactor
+        self._clock = clock
+        self._config = config
+        self._store = store
+        self._served = served
         self.keeper = PhoneKeeper(clock, store, config.health, counts)
         edge = config.sip.edge[0] if config.sip.edge and ":" in config.sip.edge[0] else "127.0.0.1:5059"
         self.edge = EdgeClient(reactor, clock, edge, Path(config.health.edge_control))
         self.asker = PhoneAsker(clock, self.edge, self.keeper, counts, config.health, in_call, config.site.time_zone)
+        self.server: PhoneServer | None = None
 
     def start(self) -> None:
-        """Begin to ask; OSError or CannotListenError where no socket is to be had."""
+        """Begin to ask and to serve. What is in the way of serving keeps no family from its call: it is told."""
         self.edge.start()
         self.asker.start()
+        if not self._config.provisioning.address:
+            return
+        try:
+            self.server = self._make_server()
+            self.server.start()
+        except (ServerCannotStart, KeyUnusable, CannotRender, MappingUnusable) as error:
+            self.server = None
+            _log.error("phones are given no settings, and nobody hears their events: %s", error)
+
+    def _make_server(self) -> PhoneServer:
+        provisioning = self._config.provisioning
+        templates = Templates(provisioning.templates_folder)
+        templates.check()
+        reception = Reception(
+            self._clock,
+            self._config,
+            self._store,
+            PhoneSecrets(master_key(Path(provisioning.master_key_file))),
+            templates,
+            self.keeper,
+            Incoming(self._clock, mappings(provisioning.events_folder), self.keeper.said),
+        )
+        return PhoneServer(self._reactor, self._clock, provisioning, reception, self._served.answered)
 
     async def looked(self, registered: Mapping[PhoneId, Sighting] | None) -> None:
         """Every few seconds: the edge's registrations, None where they cannot be read."""
         await self.keeper.looked(registered)
 
     async def stop(self) -> None:
-        """Ask no more."""
+        """Ask no more, serve no more."""
         self.asker.stop()
+        if self.server is not None:
+            await self.server.stop()
         self.edge.stop()
