@@ -16,7 +16,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
-from avisiod import compiled, config_check, log
+from avisiod import certificates, compiled, config_check, log
 from avisiod.backups import outcome
 from avisiod.calls.ids import CallId
 from avisiod.calls.invitation import LINK_LENGTH, Invitations
@@ -66,6 +66,7 @@ WORKERS_STOP_WITHIN_S = 5.0
 TRANSCODERS_START_WITHIN_S = 10.0
 WATCH_EVERY_S = 5.0
 SEAL_AGAIN_EVERY_S = 30.0
+CERTIFICATES_EVERY_S = 300.0
 USUAL_WATCHDOG_S = 30.0
 """systemd's own where it has one (WatchdogSec); it waits so long for a word of ours, and we for a word of a part."""
 RECENT_DAYS = 3
@@ -138,6 +139,7 @@ class Daemon:
         )
         self.upkeep = Upkeep(self.clock, self.counter)
         self._reloading = Reloading(path, self, self.telemetry.metrics.control.reloaded)
+        self._certificates_due = 0.0
         self._watch: Timer | None = None
         self._phones = 0
         self._ready = False
@@ -390,6 +392,9 @@ class Daemon:
         for why in ("denied", "refused", "failed"):
             self.telemetry.metrics.doors.refused("counter", why, self.counter.served[why])
         self._look_at_backup()
+        if self.clock.now() >= self._certificates_due:
+            self._certificates_due = self.clock.now() + CERTIFICATES_EVERY_S
+            self.telemetry.certificates(await deferToThread(certificates.look, self.config))
         self.telemetry.looked(
             self._workers,
             converted=self.transcoders.converted,

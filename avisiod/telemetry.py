@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from avisiod import metrics_page
+from avisiod import certificates, metrics_page
 from avisiod.calls.call import Call, State
 from avisiod.clock import Clock
 from avisiod.config import Config
@@ -23,6 +23,7 @@ class Telemetry:
     def __init__(self, reactor: Any, config: Config, clock: Clock) -> None:
         self.metrics = Metrics()
         self.metrics.calls.capacity(config.calls.capacity)
+        self.metrics.sms.modem_listed(listed=bool(config.modem.device))
         self._reactor = reactor
         self._config = config
         self._clock = clock
@@ -101,6 +102,11 @@ class Telemetry:
         """Counters of a transcoder since its start."""
         self.metrics.conversions.counted(worker, stats.pictures, stats.dropped)
 
+    def certificates(self, found: Sequence[certificates.Found]) -> None:
+        """The certificates' files were looked at."""
+        ends = {each.of: each.ends_utc.timestamp() if each.ends_utc else 0.0 for each in found}
+        self.metrics.world.certificates(ends)
+
     def modem_changed(self, state: ModemState) -> None:
         """The modem's state; what was sent since the last one is counted."""
         before, self._modem = self._modem, state
@@ -136,10 +142,11 @@ class Telemetry:
             doors.refused("sip", why, sum(worker.refused[why] for worker in workers))
         self.metrics.control.store_up(up=store_up)
         problems = []
-        up = {}
+        up: dict[str, int] = {}
+        wanted: dict[str, int] = {}
         for kind in WORKER_KINDS:
             of_kind = [worker for worker in workers if worker.name == f"{kind}_worker"]
-            up[kind] = sum(worker.up for worker in of_kind)
+            up[kind], wanted[kind] = sum(worker.up for worker in of_kind), len(of_kind)
             restarts = sum(worker.restarts for worker in of_kind)
             for _ in range(restarts - self._restarts.get(kind, 0)):
                 workers_metrics.restarted(kind)
@@ -150,7 +157,9 @@ class Telemetry:
             self._replaced[kind] = replaced
             if not all(worker.up for worker in of_kind):
                 problems.append(f"a {kind} worker is down; it is started again by itself, the journal says why")
-        workers_metrics.up(up)
+        workers_metrics.up(up, wanted)
+        self.metrics.world.recordings_writable(writable=not disk_trouble)
+        self.metrics.world.edge_readable(readable=registered is not None)
         if free_bytes is not None:
             self.metrics.world.disk_free(free_bytes)
         if disk_trouble:

@@ -140,7 +140,7 @@ def test_the_world_is_told() -> None:
     metrics.sms.failed()
     metrics.world.disk_free(10**12)
     metrics.world.phones(registered=3, listed=5)
-    metrics.workers.up({"sip": 1, "media": 2})
+    metrics.workers.up({"sip": 1, "media": 2}, {"sip": 1, "media": 3})
     metrics.workers.restarted("media")
     metrics.doors.refused("portal", "origin", 3)
     metrics.doors.refused("portal", "origin", 5)
@@ -159,6 +159,7 @@ def test_the_world_is_told() -> None:
         'avisiod_phones{registered="yes"}': 3,
         'avisiod_phones{registered="no"}': 2,
         'avisiod_workers_up{kind="media"}': 2,
+        'avisiod_workers_wanted{kind="media"}': 3,
         'avisiod_worker_restarts_total{kind="media"}': 1,
         'avisiod_refused_total{door="portal",why="origin"}': 5,
         'avisiod_refused_total{door="sip",why="not_edge"}': 0,

@@ -9,6 +9,7 @@ class SmsMetrics:
     """The modem's state, and what became of messages."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._listed = Gauge("avisiod_modem_listed", "1 when the settings name a modem.", registry=registry)
         self._modem = Gauge("avisiod_modem_usable", "1 when a message can be tried now.", registry=registry)
         self._signal = Gauge(
             "avisiod_modem_signal_dbm", "Strength of the modem's signal; NaN when unknown.", registry=registry
@@ -20,6 +21,10 @@ class SmsMetrics:
         self._signal.set(float("nan"))
         for result in ("sent", "failed"):
             self._sms.labels(result)
+
+    def modem_listed(self, *, listed: bool) -> None:
+        """Whether there should be a modem."""
+        self._listed.set(listed)
 
     def modem(self, *, usable: bool, signal_dbm: int | None) -> None:
         """The modem's state."""
