@@ -1,101 +1,36 @@
 """Edits of rows: first all of them are understood and checked, then all of them are written, or none."""
 
-import dataclasses
 import datetime
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
 
-import msgspec
-from sqlalchemy import Connection, and_, bindparam, delete, false, insert, or_, select, update
+from sqlalchemy import Connection, select
 
 from avisiod.calls.people import Scope
 from avisiod.office.checks import Sight
+from avisiod.office.edits import Action, Done, Edit, Key, Problem, Progress, Refused, Who, quietly
 from avisiod.office.kinds import REQUIRED, Field, Kind, Row
+from avisiod.office.rows import by_keys, empty, gone, load, rendered, shown
 from avisiod.office.values import Wrong
+from avisiod.office.writing import Step, Writing
 from avisiod.store import trail
 
-Action = Literal["add", "change", "remove", "set"]
+__all__ = [
+    "FEW",
+    "Action",
+    "Done",
+    "Edit",
+    "Plan",
+    "Problem",
+    "Progress",
+    "Refused",
+    "Who",
+    "load",
+    "quietly",
+    "rendered",
+]
+
 FEW = 40
 """Up to so many edits only the rows that they touch are read; beyond, all of the kind."""
-Key = tuple[Any, ...]
-
-
-class Edit(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wanted of one row; texts as people write them."""
-
-    action: Action
-    """`set` adds what is not there and changes what is, as an import does."""
-    fields: Mapping[str, str]
-    """With the key's; an empty text empties a field."""
-    version: int | None = None
-    """The version that was seen; None: whatever stands there."""
-    line: int = 0
-
-
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is wrong; `line` from 1, 0 where it was not a file."""
-
-    line: int = 0
-    column: str = ""
-    reason: str
-    remedy: str
-
-    def __str__(self) -> str:
-        place = f"line {self.line}: " if self.line else ""
-        column = f"{self.column}: " if self.column else ""
-        return f"{place}{column}{self.reason}: {self.remedy}"
-
-
-class Refused(Exception):
-    """Nothing of what was asked was done; `problems` has all that is in the way."""
-
-    def __init__(self, *problems: Problem) -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
-        self.problems = problems
-
-
-class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """What became, or would become, of one row."""
-
-    action: Literal["add", "change", "remove", "same"]
-    key: str
-    changes: dict[str, tuple[str, str]] = {}
-    """By field: before and after, as people write them."""
-    version: int = 0
-    line: int = 0
-
-
-class Who(msgspec.Struct, frozen=True, kw_only=True):
-    """Who does something, when, and why."""
-
-    actor: str
-    why: str
-    at_utc: datetime.datetime
-
-
-Progress = Callable[[str, int, int], None]
-"""(what is being done, how much of it, of how much)."""
-
-
-def quietly(what: str, done: int, of: int) -> None:
-    """Tell nobody."""
-
-
-@dataclasses.dataclass(slots=True, kw_only=True)
-class _Step:
-    edit: Edit
-    key: Key
-    before: Row | None
-    after: Row | None
-
-    def done(self, kind: Kind) -> Done:
-        row = self.after or self.before or {}
-        if self.after is None:
-            return Done(action="remove", key=kind.shown_key(row), line=self.edit.line)
-        changes = _changes(kind, self.before, self.after)
-        action: Any = "add" if self.before is None or _gone(self.before) else "change" if changes else "same"
-        version = (self.before or {"version": 0})["version"] + (0 if action == "same" else 1)
-        return Done(action=action, key=kind.shown_key(row), changes=changes, version=version, line=self.edit.line)
 
 
 class Plan:
@@ -115,7 +50,7 @@ class Plan:
         self._kinds = kinds
         self._connection = connection
         self.problems: list[Problem] = []
-        self._steps: list[_Step] = []
+        self._steps: list[Step] = []
         self._references: dict[str, set[str]] = {}
         read = self._understand(edits, progress)
         self._rows = self._load(read)
@@ -166,7 +101,7 @@ class Plan:
                 good = False
                 continue
             try:
-                row[name] = field.value.read(text.strip()) if text.strip() else _empty(field)
+                row[name] = field.value.read(text.strip()) if text.strip() else empty(field)
             except Wrong as wrong:
                 self._problem(edit, name, wrong.reason, wrong.remedy)
                 good = False
@@ -216,11 +151,11 @@ class Plan:
         for edit, given in read:
             key = self.kind.key_of(given)
             before = self._rows.get(key)
-            there = before is not None and not _gone(before)
+            there = before is not None and not gone(before)
             if not self._fits(edit, given, before, there=there):
                 continue
             if edit.action == "remove":
-                self._steps.append(_Step(edit=edit, key=key, before=before, after=None))
+                self._steps.append(Step(edit=edit, key=key, before=before, after=None))
                 continue
             after = {**(before if before is not None and there else {}), **given}
             if not self._complete(edit, after, self.kind.fields):
@@ -228,15 +163,15 @@ class Plan:
             if self.kind.unlists:
                 after["listed"] = True
             if self._refers(edit, after):
-                self._steps.append(_Step(edit=edit, key=key, before=before, after=after))
+                self._steps.append(Step(edit=edit, key=key, before=before, after=after))
 
     def _fits(self, edit: Edit, given: Row, before: Row | None, *, there: bool) -> bool:
         """Whether what is wanted fits what is there."""
-        name, shown = self.kind.keys[0], self.kind.shown_key(given)
+        name, named = self.kind.keys[0], self.kind.shown_key(given)
         if edit.action == "add" and there:
-            self._problem(edit, name, f"`{shown}` is there already", "change it, or take another id")
+            self._problem(edit, name, f"`{named}` is there already", "change it, or take another id")
         elif edit.action in ("change", "remove") and not there:
-            self._problem(edit, name, f"no {self.kind.name} `{shown}`", "look at the list")
+            self._problem(edit, name, f"no {self.kind.name} `{named}`", "look at the list")
         elif edit.action == "remove" and not self.kind.deletable:
             self._problem(edit, name, f"a {self.kind.name} is not removed", "change it")
         elif edit.action == "remove" and before is not None and before.get("origin") == "inventory":
@@ -254,10 +189,10 @@ class Plan:
         return next(differing, "")
 
     def _conflict(self, edit: Edit, given: Row, before: Row) -> None:
-        shown = self.kind.shown_key(before)
+        named = self.kind.shown_key(before)
         lines = [
             line
-            for line in trail.listed(self._connection, kind=self.kind.name, object_=shown, limit=20)
+            for line in trail.listed(self._connection, kind=self.kind.name, object_=named, limit=20)
             if line.details.get("version", 0) > (edit.version or 0)
         ]
         changed = {name for line in lines for name in line.details.get("fields", [])}
@@ -265,9 +200,9 @@ class Plan:
         for name in sorted(changed or set(given)):
             field = self.kind.field(name)
             if field is not None and name not in self.kind.keys:
-                now.append(f"{name} is now {_shown(field, before.get(name)) or 'empty'}")
+                now.append(f"{name} is now {shown(field, before.get(name)) or 'empty'}")
         by = f" by {lines[0].actor}" if lines else ""
-        reason = f"`{shown}` was changed meanwhile{by}: version {before['version']}, you saw {edit.version}"
+        reason = f"`{named}` was changed meanwhile{by}: version {before['version']}, you saw {edit.version}"
         self._problem(edit, "version", "; ".join([reason, *now]), "look at it again, then repeat your change")
 
     def _refers(self, edit: Edit, row: Row) -> bool:
@@ -295,7 +230,7 @@ class Plan:
         return True
 
     def _agree(self, today: datetime.date) -> None:
-        rows = {key: row for key, row in self._rows.items() if not _gone(row)}
+        rows = {key: row for key, row in self._rows.items() if not gone(row)}
         lines: dict[Key, Edit] = {}
         for step in self._steps:
             lines[step.key] = step.edit
@@ -326,169 +261,5 @@ class Plan:
         if self.problems:
             raise Refused(*self.problems)
         steps = [(step, done) for step, done in zip(self._steps, self.done, strict=True) if done.action != "same"]
-        progress("writing", 0, len(steps))
-        extra = {"changed_utc": who.at_utc, "author": who.actor} if self.kind.plural == "authorisations" else {}
-        new = [step for step, _ in steps if step.before is None and step.after is not None]
-        if new:
-            defaults = self._new_columns()
-            connection.execute(
-                insert(self.kind.table), [_columns(self.kind, step.after or {}) | defaults | extra for step in new]
-            )
-        old = [(step, done) for step, done in steps if step.before is not None]
-        self._rewrite(connection, [pair for pair in old if pair[0].after is not None], extra)
-        self._take_off(connection, [pair for pair in old if pair[0].after is None])
-        trail.append(connection, *(self._line(done, who) for _, done in steps))
-        progress("writing", len(steps), len(steps))
+        Writing(connection, self.kind, who).write(steps, progress)
         return self.done
-
-    def _new_columns(self) -> dict[str, Any]:
-        fixed: dict[str, dict[str, Any]] = {
-            "people": {"pin_hash": "", "listed": True},
-            "phones": {"realm": "", "ha1": "", "origin": "office", "listed": True},
-            "contacts": {"origin": "office", "listed": True},
-        }
-        return fixed.get(self.kind.plural, {})
-
-    def _rewrite(self, connection: Connection, steps: Sequence[tuple[_Step, Done]], extra: dict[str, Any]) -> None:
-        """All in one statement: a long file holds the write lock, for which calls wait, as shortly as can be."""
-        if not steps:
-            return
-        table = self.kind.table
-        rows = [_columns(self.kind, step.after or {}) | extra for step, _ in steps]
-        values: dict[Any, Any] = {table.c[name]: bindparam(f"new_{name}") for name in rows[0]}
-        values[table.c.version] = table.c.version + 1
-        bound = [
-            {f"new_{name}": value for name, value in row.items()} | self._seen(step)
-            for row, (step, _) in zip(rows, steps, strict=True)
-        ]
-        self._whole(connection.execute(update(table).where(self._unchanged()).values(values), bound).rowcount, steps)
-
-    def _take_off(self, connection: Connection, steps: Sequence[tuple[_Step, Done]]) -> None:
-        if not steps:
-            return
-        table = self.kind.table
-        statement: Any = delete(table).where(self._unchanged())
-        if self.kind.unlists:
-            gone = {table.c.listed: False, table.c.version: table.c.version + 1}
-            statement = update(table).where(self._unchanged()).values(gone)
-        self._whole(connection.execute(statement, [self._seen(step) for step, _ in steps]).rowcount, steps)
-
-    def _unchanged(self) -> Any:
-        table = self.kind.table
-        columns = [name for field in self._keys() for name in field.columns or (field.name,)]
-        same = [table.c[name] == bindparam(f"old_{name}") for name in (*columns, "version")]
-        return and_(*same)
-
-    def _keys(self) -> list[Field]:
-        return [field for field in self.kind.fields if field.name in self.kind.keys]
-
-    def _seen(self, step: _Step) -> dict[str, Any]:
-        row = dict(zip(self.kind.keys, step.key, strict=True))
-        columns = _columns(self.kind, row, partly=True) | {"version": (step.before or {})["version"]}
-        return {f"old_{name}": value for name, value in columns.items()}
-
-    def _whole(self, changed: int, steps: Sequence[tuple[_Step, Done]]) -> None:
-        if changed == len(steps):
-            return
-        which = f"`{steps[0][1].key}`" if len(steps) == 1 else "one of these rows"
-        reason = f"{which} was changed meanwhile by somebody else"
-        line = steps[0][0].edit.line if len(steps) == 1 else 0
-        raise Refused(Problem(line=line, column="version", reason=reason, remedy="look at it again, then repeat"))
-
-    def _line(self, done: Done, who: Who) -> trail.Line:
-        details: dict[str, trail.Detail] = {"version": done.version}
-        if done.changes:
-            details["fields"] = sorted(done.changes)
-        for name, (_, after) in done.changes.items():
-            field = self.kind.field(name)
-            if field is not None and not field.personal:
-                details[name] = after
-        return trail.Line(
-            at_utc=who.at_utc,
-            actor=who.actor,
-            action=done.action,
-            kind=self.kind.name,
-            object=done.key,
-            why=who.why,
-            details=details,
-        )
-
-
-def load(connection: Connection, kind: Kind, where: Any = None) -> dict[Key, Row]:
-    """Rows of a kind, by their keys; unlisted ones too."""
-    query = select(kind.table)
-    if where is not None:
-        query = query.where(where)
-    found = {}
-    for record in connection.execute(query):
-        row = _row(kind, record)
-        found[kind.key_of(row)] = row
-    return found
-
-
-def by_keys(kind: Kind, keys: Sequence[Key]) -> Any:
-    """The rows with these keys."""
-    conditions = []
-    for key in keys:
-        row = dict(zip(kind.keys, key, strict=True))
-        columns = _columns(kind, row, partly=True)
-        conditions.append(and_(*(kind.table.c[name] == value for name, value in columns.items())))
-    return or_(false(), *conditions)
-
-
-def rendered(kind: Kind, row: Row) -> dict[str, str]:
-    """A row as people write it: every field a text, empty where nothing is set."""
-    return {field.name: _shown(field, row.get(field.name)) for field in kind.fields} | {
-        "version": str(row["version"])
-    }
-
-
-def _row(kind: Kind, record: Any) -> Row:
-    row: Row = {}
-    for field in kind.fields:
-        if len(field.columns) == 2:
-            row[field.name] = Scope(*(getattr(record, name) for name in field.columns))
-        else:
-            row[field.name] = getattr(record, *(field.columns or (field.name,)))
-    row["version"] = record.version
-    for name in ("listed", "origin"):
-        if name in kind.table.c:
-            row[name] = getattr(record, name)
-    return row
-
-
-def _columns(kind: Kind, row: Row, *, partly: bool = False) -> dict[str, Any]:
-    columns: dict[str, Any] = {}
-    for field in kind.fields:
-        if field.name not in row:
-            continue
-        if len(field.columns) == 2:
-            scope = row[field.name]
-            columns |= dict(zip(field.columns, (scope.kind, scope.id), strict=True))
-        else:
-            columns[(field.columns or (field.name,))[0]] = row[field.name]
-    if kind.unlists and not partly:
-        columns["listed"] = row.get("listed", True)
-    return columns
-
-
-def _empty(field: Field) -> Any:
-    return None if field.default is REQUIRED or callable(field.default) else field.default
-
-
-def _gone(row: Row) -> bool:
-    return row.get("listed") is False
-
-
-def _shown(field: Field, value: Any) -> str:
-    return "" if value is None else field.value.write(value)
-
-
-def _changes(kind: Kind, before: Row | None, after: Row) -> dict[str, tuple[str, str]]:
-    old = before if before is not None and not _gone(before) else {}
-    found = {}
-    for field in kind.fields:
-        pair = (_shown(field, old.get(field.name)), _shown(field, after.get(field.name)))
-        if pair[0] != pair[1]:
-            found[field.name] = pair
-    return found
