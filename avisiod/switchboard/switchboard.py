@@ -17,8 +17,9 @@ from avisiod.calls.call import Call, State, Times
 from avisiod.calls.ids import ID_BYTES, CallId, PhoneId, SessionId, id_from
 from avisiod.calls.invitation import Invitations
 from avisiod.calls.limits import remaining
+from avisiod.calls.outcome import UnexpectedEvent
 from avisiod.calls.reasons import EndReason
-from avisiod.calls.table import UnexpectedEvent, advance, due
+from avisiod.calls.table import advance, due
 from avisiod.clock import Clock
 from avisiod.config import Config
 from avisiod.gateway.stats import CallStats

@@ -11,9 +11,11 @@ from avisiod.calls import commands as do
 from avisiod.calls import events as ev
 from avisiod.calls.admission import Limit
 from avisiod.calls.call import Call, State, Times
+from avisiod.calls.ending import SPOKEN_REFUSALS
 from avisiod.calls.ids import CallId, DetaineeId, PhoneId, SessionId
+from avisiod.calls.outcome import UnexpectedEvent
 from avisiod.calls.reasons import EndReason
-from avisiod.calls.table import SPOKEN_REFUSALS, TABLE, UnexpectedEvent, advance, due
+from avisiod.calls.table import TABLE, advance, due
 
 LIMIT = 1200.0
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avisiod.calls.admission import Limit
+from avisiod.calls.ending import SPOKEN_REFUSALS
 from avisiod.calls.reasons import Cause, EndReason
-from avisiod.calls.table import SPOKEN_REFUSALS
 from avisiod.config import Calls
 from avisiod.gateway import pictures, prompt_catalogue
 from avisiod.gateway.leg import Codec
