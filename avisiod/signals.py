@@ -38,6 +38,9 @@ class Signals:
         """To be called in the reactor's thread, while it runs."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._reactor.callFromThread(self.terminate))
+        # The watchdog's signal (systemd/avisiod.service) ends a process that hangs, though whoever started it had it
+        # ignored, as a shell does in the background.
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.hang_up))
 
     def hang_up(self) -> None:
