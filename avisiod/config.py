@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from avisiod.config_phones import Firmware, Health, Provisioning
 from avisiod.config_section import Port, PortRange, Seconds, Section
+from avisiod.config_sms import Modem, Sms
 
 AUDIO_CODECS = ("OPUS", "G722", "PCMA", "PCMU")
 """What every browser takes and phones speak."""
@@ -169,23 +170,6 @@ class Portal(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How long technical logs are kept, as the privacy notice states it."""
 
 
-class Modem(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A GSM modem that sends the codes."""
-
-    device: str = ""
-    """Path of its serial port, best below /dev/serial/by-id; empty: none."""
-    baud: Annotated[int, Meta(ge=300)] = 115200
-    """Speed of the serial port in bit/s."""
-    pin_file: str = ""
-    """File with the SIM's PIN; empty: none needed."""
-    pin_mark_file: str = "/var/lib/avisiod/modem-pin-tried"
-    """Notes that the PIN was tried, so that a wrong one is never sent twice, after a restart neither."""
-    reports: bool = True
-    """Ask the network for delivery reports."""
-    texts_folder: str = ""
-    """The site's own texts of the code SMS, LANGUAGE.yaml; they replace ours or add a language."""
-
-
 class Store(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is kept."""
 
@@ -269,6 +253,7 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     recordings: Recordings = Recordings()
     portal: Portal = Portal()
     modem: Modem = Modem()
+    sms: Sms = Sms()
     store: Store = Store()
     backup: Backup = Backup()
     metrics: Metrics = Metrics()

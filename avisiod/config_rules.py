@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import phonenumbers
 
+from avisiod import config_sms_rules
 from avisiod.config import AUDIO_CODECS, Config
 
 PHONE_PORTS_PER_CALL = 4
@@ -51,6 +52,7 @@ def consistent(config: Config) -> Iterator[Finding]:
         _portal,
         _metrics,
         _provisioning,
+        _sms,
         _store,
         _backup,
         _log,
@@ -62,8 +64,9 @@ def consistent(config: Config) -> Iterator[Finding]:
 def cautions(config: Config) -> Iterator[Finding]:
     """Find what is still missing though the daemon runs, as in a first configuration."""
     media, portal = config.media, config.portal
-    if not config.modem.device:
-        yield Finding(("modem.device",), "no modem, so every call will be refused", "name its serial port")
+    if not config.modem.device and not config.sms.routes:
+        remedy = "list routes in sms.routes, or name a modem's serial port"
+        yield Finding(("modem.device",), "no way to send codes, so every call will be refused", remedy)
     if _local(media.phone_address):
         remedy = "give this machine's address on the prison LAN"
         yield Finding(("media.phone_address",), f"phones cannot reach {media.phone_address}", remedy)
@@ -312,6 +315,11 @@ def _metrics(config: Config) -> Iterator[Finding]:
         yield Finding(("metrics.address", *login, *pair), reason, remedy)
 
 
+def _sms(config: Config) -> Iterator[Finding]:
+    for found in config_sms_rules.broken(config.sms, config.modem.device):
+        yield Finding(*found)
+
+
 def _store(config: Config) -> Iterator[Finding]:
     url = config.store.url
     if url and not url.startswith("postgresql:"):
@@ -342,6 +350,10 @@ def _paths(config: Config) -> Iterator[tuple[str, str]]:
             value = getattr(values, name)
             if (name in ("path", "device", "folder") or name.endswith(("_file", "_folder"))) and value:
                 yield f"{section.name}.{name}", value
+    for place, route in enumerate(config.sms.routes):
+        for name in ("device", "pin_file", "secret_file", "ca_file"):
+            if path := getattr(route, name):
+                yield f"sms.routes[{place}].{name}", path
     for place, server in enumerate(config.media.ice_servers):
         if server.secret_file:
             yield f"media.ice_servers[{place}].secret_file", server.secret_file
@@ -360,6 +372,7 @@ _MADE_BY_US = (
     "modem.device",
     "modem.pin_mark_file",
     "admin.socket_file",
+    "sms.tally_file",
     "provisioning.master_key_file",
     "firmware.folder",
     "backup.folder",
@@ -378,7 +391,8 @@ def files(config: Config) -> Iterator[Finding]:
     """Look at the files that the settings name: there, readable, and secrets closed to others."""
     for key, name in _paths(config):
         path = Path(name)
-        if not path.is_absolute() or (key in _MADE_BY_US and not path.exists()):
+        made_by_us = key in _MADE_BY_US or key.endswith("].device")
+        if not path.is_absolute() or (made_by_us and not path.exists()):
             continue
         yield from _folder(key, path) if key.endswith("folder") else _file(key, path)
 

@@ -25,9 +25,8 @@ from avisiod.calls.throttle import Throttle
 from avisiod.clock import SystemClock, Timer
 from avisiod.config import Config, IceServer
 from avisiod.devices import code_sms
-from avisiod.devices.modem import Modem
-from avisiod.devices.outbox import Outbox
 from avisiod.devices.phones.room import PhoneRoom
+from avisiod.devices.sms.service import SmsService
 from avisiod.gateway import sealing, wire
 from avisiod.gateway.manifest import decode
 from avisiod.gateway.media_gateway import MediaGateway
@@ -112,10 +111,11 @@ class Daemon:
         self.transcoders = TranscodeGateway(reactor, self.clock, config)
         self.media = MediaGateway(reactor, self.clock, config, self.transcoders)
         self.sip.listener = self.media.listener = self.board
-        self.modem = Modem(config.modem, self.clock, reactor, changed=self.telemetry.modem_changed)
-        self.outbox = Outbox([self.modem] if config.modem.device else [], self.clock)
+        routes = self.telemetry.metrics.sms_routes
+        self.sms = SmsService(reactor, self.clock, config, routes, self.telemetry.modem_changed)
+        self.sms.outbox.wanted = self.board.waits_for_code
         folder = Path(config.modem.texts_folder) if config.modem.texts_folder else None
-        self.board.actions = Actions(self.board, config, self.sip, self.media, self.outbox, code_sms.load(folder))
+        self.board.actions = Actions(self.board, config, self.sip, self.media, self.sms.outbox, code_sms.load(folder))
         self.board.room_on_disk = lambda: self.disk.room
         self.board.on_media_lost = lambda: run_coroutine(self._keep_what_is_left())
         self.board.on_stats = self.telemetry.stats
@@ -137,6 +137,7 @@ class Daemon:
             lambda: self.store.database,
             self._cut,
         )
+        self.counter.live |= {"sms.routes": self.sms.rows, "sms.test": self.sms.test}
         self.upkeep = Upkeep(self.clock, self.counter)
         self._reloading = Reloading(path, self, self.telemetry.metrics.control.reloaded)
         self._certificates_due = 0.0
@@ -166,8 +167,7 @@ class Daemon:
         except wire.WorkerError as error:
             raise CannotStart(str(error)) from None
         await self._within(TRANSCODERS_START_WITHIN_S, transcoders, "starting the transcoders")
-        if config.modem.device:
-            self.modem.start()
+        self.sms.start()
         self.portal.start()
         self.phones.start()
         self.telemetry.start()
@@ -269,7 +269,7 @@ class Daemon:
         await self._within(WORKERS_STOP_WITHIN_S, self.phones.stop(), "leaving the phones alone")
         self.upkeep.stop()
         await self._within(WORKERS_STOP_WITHIN_S, self.counter.stop(), "stopping the counter of staff")
-        self.modem.stop()
+        await self._within(WORKERS_STOP_WITHIN_S, self.sms.stop(), "closing the SMS routes")
         stopping = [(worker, worker.stop()) for worker in self._workers]
         for worker, stopped in stopping:
             if not await self._within(WORKERS_STOP_WITHIN_S, stopped, f"stopping {worker.name}"):
@@ -370,6 +370,8 @@ class Daemon:
 
     async def _look_around(self) -> None:
         self.disk.look()  # not waited for: it may take for ever
+        self.sms.look()
+        await self.sms.keep()
         for pool in (self.sip, self.media, self.transcoders):
             pool.mind_memory(self.config.media.worker_memory_mib * 2**20)
         if not self.store.healthy:
@@ -405,6 +407,7 @@ class Daemon:
             free_bytes=self.disk.free_bytes,
             disk_trouble=self.disk.trouble,
             refused=self.portal.refused,
+            sms_problems=self.sms.problems,
         )
         self.missing()  # sees who answers, more often than the watchdog asks
         pools = {"sip": self.sip, "media": self.media, "transcode": self.transcoders}

@@ -8,6 +8,7 @@ from avisiod.calls.call import Call, State
 from avisiod.clock import Clock
 from avisiod.config import Config
 from avisiod.devices.modem_state import ModemState
+from avisiod.devices.sms.service import routes_of
 from avisiod.gateway.stats import CallStats, TranscoderStats
 from avisiod.gateway.supervisor import Worker
 from avisiod.metrics import Metrics
@@ -23,12 +24,12 @@ class Telemetry:
     def __init__(self, reactor: Any, config: Config, clock: Clock) -> None:
         self.metrics = Metrics()
         self.metrics.calls.capacity(config.calls.capacity)
-        self.metrics.sms.modem_listed(listed=bool(config.modem.device))
+        self.metrics.sms.modem_listed(listed=any(route.kind == "modem" for route in routes_of(config)))
         self._reactor = reactor
         self._config = config
         self._clock = clock
         self._stop_watching: Callable[[], None] = lambda: None
-        self._modem = ModemState()
+        self.metrics.sms_routes.routes([route.name for route in routes_of(config)])
         self._restarts: dict[str, int] = {}
         self._replaced: dict[str, int] = {}
         self._listening: Any = None
@@ -108,13 +109,8 @@ class Telemetry:
         self.metrics.world.certificates(ends)
 
     def modem_changed(self, state: ModemState) -> None:
-        """The modem's state; what was sent since the last one is counted."""
-        before, self._modem = self._modem, state
+        """The state of the modem that serves best."""
         self.metrics.sms.modem(usable=state.usable, signal_dbm=state.signal_dbm)
-        for _ in range(state.sent - before.sent):
-            self.metrics.sms.sent(state.last_latency_s or 0.0)
-        for _ in range(state.failed - before.failed):
-            self.metrics.sms.failed()
 
     def looked(
         self,
@@ -128,6 +124,7 @@ class Telemetry:
         refused: Mapping[str, int],
         converted: int,
         conversions_refused: int,
+        sms_problems: Sequence[str] = (),
     ) -> None:
         """Every few seconds: what nobody reports by itself. None: it could not be found out. Empty: no trouble.
 
@@ -166,8 +163,7 @@ class Telemetry:
             problems.append(disk_trouble)
         if not store_up:
             problems.append("the database takes no writes: calls are refused; the journal says why")
-        if self._config.modem.device and not self._modem.usable:
-            problems.append("the modem cannot send: calls end for want of an SMS; see modem messages in the journal")
+        problems.extend(sms_problems)
         if registered is None:
             problems.append("the edge's registrations cannot be read: is Kamailio running?")
         else:

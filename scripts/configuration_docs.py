@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from avisiod import config, reload_rules
+from avisiod import config, config_sms, reload_rules
 from avisiod.config_section import Section
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def key_texts() -> dict[str, dict[str, str]]:
     """The docstring below each key, by class."""
-    kinds = {kind.__name__: kind for _, kind in sections()} | {"IceServer": config.IceServer}
+    kinds = {kind.__name__: kind for kind in (*(kind for _, kind in sections()), *ENTRIES.values())}
     texts: dict[str, dict[str, str]] = {}
     for kind in (ast.parse(inspect.getsource(each)).body[0] for each in kinds.values()):
         assert isinstance(kind, ast.ClassDef)
@@ -38,6 +38,21 @@ def written(value: Any) -> str:
     if isinstance(plain, str):
         return plain if re.fullmatch(r"[A-Za-zÀ-ÿ/][\w/.:-]*", plain) else f'"{plain}"'
     return yaml.safe_dump(plain, default_flow_style=True, width=1000).removesuffix("\n").removesuffix("...").rstrip()
+
+
+ENTRIES: dict[str, type[Section]] = {
+    "An entry of media.ice_servers": config.IceServer,
+    "An entry of sms.routes": config_sms.SmsRoute,
+    "`request` of such a route": config_sms.SmsRequest,
+    "`reports` of such a route": config_sms.SmsReports,
+}
+"""What stands in lists, or within what does."""
+
+
+def default_of(field: Any) -> str:
+    """The default of a key, as it stands in the file."""
+    value = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+    return "see below" if isinstance(value, Section) else f"`{written(value)}`"
 
 
 def sections() -> list[tuple[str, type[Section]]]:
@@ -66,6 +81,11 @@ def example() -> str:
         lines += ["", f"# {inspect.cleandoc(kind.__doc__ or '')}", f"{name}:"]
         for field in msgspec.structs.fields(kind):
             lines += [f"  # {text(kind, field.name)}", f"  #{field.name}: {written(field.default)}"]
+            if field.name == "routes":
+                lines += [
+                    "  #  - {name: ovh, kind: ovh, account: sms-ab12345-1, secret_file: /etc/avisiod/ovh.secret}",
+                    "  #  - {name: modem, kind: modem, device: /dev/avisiod/modem-*}",
+                ]
             if field.name == "ice_servers":
                 lines += ["  #  - urls: [turn:turn.example.org:3478]", "  #    secret_file: /etc/avisiod/turn.secret"]
     return "\n".join(lines) + "\n"
@@ -75,7 +95,7 @@ def table(kind: type[Section]) -> list[str]:
     """One section's keys."""
     lines = ["| key | default | meaning |", "|---|---|---|"]
     for field in msgspec.structs.fields(kind):
-        default = "required" if field.required else f"`{written(field.default)}`"
+        default = "required" if field.required else default_of(field)
         lines.append(f"| `{field.name}` | {default} | {text(kind, field.name)} |")
     return lines
 
@@ -104,8 +124,9 @@ def reference() -> str:
         "",
         *(f"- `{key}`" for key in sorted(reload_rules.AT_RELOAD)),
     ]
-    lines += ["", "### An entry of media.ice_servers", "", inspect.cleandoc(config.IceServer.__doc__ or ""), ""]
-    return "\n".join([*lines, *table(config.IceServer)]) + "\n"
+    for title, kind in ENTRIES.items():
+        lines += ["", f"### {title}", "", inspect.cleandoc(kind.__doc__ or ""), "", *table(kind)]
+    return "\n".join(lines) + "\n"
 
 
 FILES = {"etc/avisiod.yaml": example, "docs/configuration.md": reference}

@@ -21,7 +21,10 @@ Counters of media are added up over all calls. Some questions, and what to ask P
 | bitrate of the relatives' picture, bit/s | `8 * rate(avisiod_rtp_bytes_total{leg="outside",kind="video",direction="received"}[1m])` |
 | share of packets lost | `rate(avisiod_rtp_lost_packets_total[5m]) / rate(avisiod_rtp_packets_total[5m])` |
 | hours until the disk is full | `avisiod_disk_free_bytes / rate(avisiod_recorded_bytes_total[1d]) / 3600` |
-| no SMS can be sent | `avisiod_modem_usable == 0` |
+| no SMS can be sent | `avisiod_sms_routes_usable == 0` |
+| one more failure and no SMS can be sent | `avisiod_sms_routes_usable == 1 and count(avisiod_sms_route_usable) > 1` |
+| a route accepts SMS and does not deliver them | `rate(avisiod_sms_route_reports_total{result!="delivered"}[1h]) > 0.3 * rate(avisiod_sms_route_messages_total{result="accepted"}[1h])` |
+| somebody lies about deliveries | `increase(avisiod_sms_reports_total{result="denied"}[1h]) > 0` |
 | somebody guesses codes | `rate(avisiod_codes_tried_total{answer!="right"}[10m]) > 0.1` |
 | somebody knocks where nobody should | `rate(avisiod_refused_total[10m]) > 1`, `rate(kamailio_edge_refused_total[10m]) > 1` |
 | workers die | `increase(avisiod_worker_restarts_total[1h]) > 0` |

@@ -10,8 +10,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from avisiod.config import Backup, Calls, Config, IceServer, Media, Modem, Portal
+from avisiod.config import Backup, Calls, Config, IceServer, Media, Portal
 from avisiod.config_check import ConfigError, cautions, check, load
+from avisiod.config_sms import Modem
 
 ROOT = Path(__file__).resolve().parent.parent
 

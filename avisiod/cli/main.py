@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import click
 
-from avisiod.cli import copies, devices, history, lists, manual, money
+from avisiod.cli import copies, devices, history, lists, manual, money, sms
 from avisiod.cli.reach import CannotReach
 from avisiod.cli.selftest import selftest
 from avisiod.cli.session import Session
@@ -32,7 +32,15 @@ def avisioctl(context: click.Context, config: str) -> None:
 
 lists.add_to(avisioctl)
 devices.add_to(avisioctl)
-for command in (money.accounts, history.calls, history.audit, history.explain, copies.back_up, copies.restore):
+for command in (
+    money.accounts,
+    history.calls,
+    history.audit,
+    history.explain,
+    copies.back_up,
+    copies.restore,
+    sms.sms,
+):
     avisioctl.add_command(command)
 avisioctl.add_command(selftest)
 

@@ -20,8 +20,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.serialport import SerialPort
 from twisted.python.failure import Failure
 
-from avisiod import config
 from avisiod.clock import Clock, Timer
+from avisiod.config_sms import Modem as ModemSettings
 from avisiod.devices import modem_setup, modem_state, pdu
 from avisiod.devices.at_protocol import Unsolicited
 from avisiod.devices.at_session import AtSession, LinkError, LinkLost, ModemRestarted, NoAnswer, Patience
@@ -60,7 +60,7 @@ class Modem:
 
     def __init__(
         self,
-        settings: config.Modem,
+        settings: ModemSettings,
         clock: Clock,
         reactor: Any,
         *,

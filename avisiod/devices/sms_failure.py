@@ -1,4 +1,4 @@
-"""Why a modem did not send, by class, and whether trying again within seconds can help."""
+"""Why a route did not send, by class, and whether trying again within seconds can help."""
 
 import enum
 
@@ -18,6 +18,14 @@ class FailureKind(enum.StrEnum):
     BARRED = "barred"
     REFUSED = "refused"
     EXPIRED = "expired"
+    UNREACHABLE = "unreachable"
+    TLS = "tls"
+    CREDENTIALS = "credentials"
+    CREDIT = "credit"
+    BUSY = "busy"
+    SERVER = "server"
+    NONSENSE = "nonsense"
+    UNCONFIRMED = "unconfirmed"
     UNKNOWN = "unknown"
 
     @property
@@ -39,17 +47,24 @@ _HOPELESS = frozenset(
         FailureKind.BARRED,
         FailureKind.REFUSED,
         FailureKind.EXPIRED,
+        FailureKind.TLS,
+        FailureKind.CREDENTIALS,
+        FailureKind.CREDIT,
     }
 )
 _SETUP = frozenset({FailureKind.SIM, FailureKind.PIN})
 
 
 class RouteFailure(SmsFailed):
-    """A route did not send; `kind.again` tells whether it may later. The text names neither number nor code."""
+    """A route did not send; `kind.again` tells whether it may later. The text names neither number nor code.
 
-    def __init__(self, kind: FailureKind, text: str) -> None:
+    `retry_after_s`: with BUSY, how long the provider wants to be left alone; 0 where it does not say.
+    """
+
+    def __init__(self, kind: FailureKind, text: str, retry_after_s: float = 0.0) -> None:
         super().__init__(text)
         self.kind = kind
+        self.retry_after_s = retry_after_s
 
 
 _CMS = {

@@ -20,6 +20,7 @@ from avisiod.metrics.media import MediaMetrics
 from avisiod.metrics.phones import PhoneMetrics
 from avisiod.metrics.provisioning import ProvisioningMetrics
 from avisiod.metrics.sms import SmsMetrics
+from avisiod.metrics.sms_routes import SmsRouteMetrics
 from avisiod.metrics.workers import WorkerMetrics
 from avisiod.metrics.world import WorldMetrics
 
@@ -43,6 +44,7 @@ class Metrics:
         self.phones = PhoneMetrics(registry)
         self.provisioning = ProvisioningMetrics(registry)
         self.sms = SmsMetrics(registry)
+        self.sms_routes = SmsRouteMetrics(registry, self.sms)
         self.workers = WorkerMetrics(registry)
         self.doors = DoorMetrics(registry)
         self.conversions = ConversionMetrics(registry)

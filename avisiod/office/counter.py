@@ -5,7 +5,9 @@ then `{"result"}`, `{"refused"}` or `{"failed"}`.
 """
 
 import errno
+import functools
 import grp
+import inspect
 import logging
 import os
 import pwd
@@ -25,9 +27,9 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from avisiod.clock import Clock
-from avisiod.office import accounts, devices, explain, lists, records, roles
+from avisiod.office import accounts, devices, explain, lists, records, roles, sms
 from avisiod.office.desk import Desk, Site, perform
-from avisiod.office.plan import Progress, Refused, Who, quietly
+from avisiod.office.plan import Problem, Progress, Refused, Who, quietly
 from avisiod.office.roles import Denied, admit
 from avisiod.ports import StoreUnavailable
 from avisiod.store.database import Database
@@ -36,7 +38,7 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-ROOMS = (accounts, devices, explain, lists, records, roles)
+ROOMS = (accounts, devices, explain, lists, records, roles, sms)
 """The modules with operations; to import them is to know all of them."""
 LONGEST_LINE = 64 * 1024 * 1024
 """Bytes: a file of a hundred thousand lines, and more."""
@@ -80,6 +82,9 @@ class Counter:
         self.site = site
         self.served: dict[str, int] = {"done": 0, "refused": 0, "failed": 0, "denied": 0}
         """Requests by what became of them."""
+        self.live: dict[str, Callable[..., Any]] = {}
+        """What the daemon's rooms answer by themselves, by name: called in the reactor's thread, may be awaited. A
+        KeyError of theirs is somebody's mistake."""
         self._database = database
         self._cut = cut
         self._pool = ThreadPool(minthreads=0, maxthreads=1, name="office")
@@ -148,9 +153,20 @@ class Counter:
                 ended: bool = threads.blockingCallFromThread(self.reactor, self._cut, call)
                 return ended
 
-            return work(Desk(database, self.site, who, progress, cut))
+            def live(what: str, arguments: Mapping[str, Any]) -> Any:
+                answer = functools.partial(defer.maybeDeferred, self._answered, what, arguments)
+                try:
+                    return threads.blockingCallFromThread(self.reactor, answer)
+                except KeyError as error:
+                    raise Refused(Problem(reason=f"there is no {error}", remedy="correct the name")) from None
+
+            return work(Desk(database, self.site, who, progress, cut, live))
 
         return threads.deferToThreadPool(self.reactor, self._pool, done)
+
+    def _answered(self, what: str, arguments: Mapping[str, Any]) -> Any:
+        answer = self.live[what](**arguments)
+        return defer.ensureDeferred(answer) if inspect.iscoroutine(answer) else answer
 
     def may(self, uid: int, gid: int) -> bool:
         """Whether somebody is let in: root, our own user, and the group that the settings name."""

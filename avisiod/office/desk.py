@@ -18,6 +18,8 @@ from avisiod.store import trail
 from avisiod.store.database import Database
 
 T = TypeVar("T")
+Live = Callable[[str, Mapping[str, Any]], Any]
+"""Asks the running daemon."""
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +67,7 @@ class Desk:
         who: Who,
         progress: Progress = quietly,
         cut: Callable[[str], bool] | None = None,
+        live: Live | None = None,
     ) -> None:
         self.database = database
         self.site = site
@@ -72,8 +75,15 @@ class Desk:
         self.progress = progress
         self.cut = cut
         """Ends a call that is under way, False where it is not; None where the daemon is down."""
+        self._live = live
         self.kinds: Mapping[str, Kind] = kinds(site.region, site.designation_days)
         self.zone = zoneinfo.ZoneInfo(site.time_zone)
+
+    def ask(self, what: str, **arguments: Any) -> Any:
+        """What only the running daemon knows or can do, of `Counter.live`; Refused where it is down."""
+        if self._live is None:
+            raise Refused(Problem(reason="the daemon is down", remedy="start it: systemctl start avisiod"))
+        return self._live(what, arguments)
 
     @property
     def today(self) -> datetime.date:

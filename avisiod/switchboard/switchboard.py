@@ -249,6 +249,11 @@ class Switchboard:
             # It may have died over the sealing of a call that was no longer counted as its own.
             self.on_media_lost()
 
+    def waits_for_code(self, call: str) -> bool:
+        """Whether the code of this call is still to be typed."""
+        entry = self.entries.get(CallId(call))
+        return entry is not None and entry.call.state is State.WAITING and entry.code_accepted_at is None
+
     # Staff and service.
 
     def end_call(self, call: CallId) -> Deferred[None]:

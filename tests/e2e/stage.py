@@ -129,6 +129,11 @@ class Stage:
         return Path(self._settings["store"]["path"])
 
     @property
+    def modem_device(self) -> Path:
+        """Where the software modem is plugged in; a list of routes may name it."""
+        return Path(self._settings["modem"]["device"] or self.folder / "modem")
+
+    @property
     def modem(self) -> SoftModem:
         return _started(self._modem)
 
@@ -182,6 +187,9 @@ class Stage:
         }
         for section, keys in overrides.items():
             settings.setdefault(section, {}).update(keys)
+        if settings.get("sms", {}).get("routes"):
+            settings["modem"]["device"] = ""
+        settings.setdefault("sms", {}).setdefault("tally_file", str(state / "sms-today"))
         return settings
 
     # Life.
@@ -230,9 +238,7 @@ class Stage:
         }
 
     def start_modem(self) -> None:
-        self._modem = self._closing.enter_context(
-            SoftModem(Path(self._settings["modem"]["device"]), on_sms=self._took)
-        )
+        self._modem = self._closing.enter_context(SoftModem(self.modem_device, on_sms=self._took))
 
     def _took(self, sms: Received) -> None:
         self.story.add("modem", f"SMS to {sms.number}: {' ⏎ '.join(sms.text.splitlines())}")
