@@ -8,6 +8,7 @@ import msgspec
 
 from avisiod.calls.ids import PhoneId
 from avisiod.calls.phone_health import PhoneState
+from avisiod.calls.rollout import Rollout
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +69,31 @@ class PhoneEvent(msgspec.Struct, frozen=True, kw_only=True):
     details: Mapping[str, str] = {}
 
 
+class FirmwareFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of firmware that was checked."""
+
+    id: str
+    vendor: str
+    model: str
+    release: str
+    """The version that a phone with it tells."""
+    file: str
+    """Its name in the folder of firmware."""
+    size: int
+    sha256: str
+    key: str
+
+
+class RolloutRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A roll-out as it is kept."""
+
+    rollout: Rollout
+    firmware: str
+    begins: int
+    ends: int
+    """The window of the night; minutes of the site's day."""
+
+
 class DeviceStore(Protocol):
     """Where devices are kept. Every Awaitable fails with StoreUnavailable; nothing was changed then."""
 
@@ -93,4 +119,22 @@ class DeviceStore(Protocol):
 
         `token` is the hash of the one-time token that was shown, or empty; False, and nothing is changed, where that
         one is not valid any more.
+        """
+
+
+class RolloutStore(Protocol):
+    """Where roll-outs are kept. Every Awaitable fails with StoreUnavailable; nothing was changed then."""
+
+    def firmware(self) -> Awaitable[Sequence[FirmwareFile]]:
+        """Every file that was checked."""
+
+    def running(self) -> Awaitable[Sequence[RolloutRecord]]:
+        """The roll-outs that run."""
+
+    def save_rollout(
+        self, before: Rollout, after: Rollout, at_utc: datetime.datetime, told: Sequence[PhoneId]
+    ) -> Awaitable[bool]:
+        """Keep what became of one, and that the phones told should run its version.
+
+        False, and nothing is changed, where staff have paused or stopped it meanwhile.
         """

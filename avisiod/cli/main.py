@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import click
 
-from avisiod.cli import copies, devices, history, lists, manual, money, sms
+from avisiod.cli import copies, devices, firmware, history, lists, manual, money, sms
 from avisiod.cli.reach import CannotReach
 from avisiod.cli.selftest import selftest
 from avisiod.cli.session import Session
@@ -40,6 +40,7 @@ for command in (
     copies.back_up,
     copies.restore,
     sms.sms,
+    firmware.firmware,
 ):
     avisioctl.add_command(command)
 avisioctl.add_command(selftest)

@@ -18,6 +18,7 @@ EVENTS = (
 )
 QUESTIONS = ("answered", "missed", "unknown")
 TESTS = ("passed", "failed")
+STEPS = ("waiting", "asked", "done", "failed")
 
 
 class PhoneMetrics:
@@ -40,12 +41,20 @@ class PhoneMetrics:
         self._tests = Counter(
             "avisiod_phone_self_tests", "Test calls to idle phones at night.", ["result"], registry=registry
         )
+        self._rolled = Counter(
+            "avisiod_firmware_phones",
+            "Phones of roll-outs that were told to update (asked), came back with the new version (done), did not "
+            "(failed), or could not be told and wait again (waiting).",
+            ["step"],
+            registry=registry,
+        )
         for metric, values in (
             (self._states, STATES),
             (self._changes, STATES),
             (self._events, EVENTS),
             (self._questions, QUESTIONS),
             (self._tests, TESTS),
+            (self._rolled, STEPS),
         ):
             for value in values:
                 metric.labels(value)
@@ -72,3 +81,7 @@ class PhoneMetrics:
     def tested(self, result: str) -> None:
         """A test call is over; one of TESTS."""
         self._tests.labels(result).inc()
+
+    def rolled(self, step: str, count: int) -> None:
+        """So many phones of roll-outs became this; one of STEPS."""
+        self._rolled.labels(step).inc(count)

@@ -35,6 +35,9 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     provisioning_url: str = ""
     """Where phones fetch their settings; empty: nowhere."""
     token_valid_s: float = 86400.0
+    firmware_folder: str = ""
+    firmware_keys: tuple[str, ...] = ()
+    """Who may sign firmware."""
     designation_days: int = 366
 
 
@@ -50,6 +53,8 @@ def site_of(config: Config) -> Site:
         shortest_s=config.calls.shortest_s,
         provisioning_url=config.provisioning.url,
         token_valid_s=config.provisioning.token_valid_s,
+        firmware_folder=config.firmware.folder,
+        firmware_keys=config.firmware.public_keys,
         designation_days=config.admin.designation_days,
     )
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from twisted.internet.defer import Deferred
 
 from avisiod.calls.ids import PhoneId
-from avisiod.phone_ports import Device, HealthRecord, Keys, PhoneEvent
-from avisiod.store import devices
+from avisiod.calls.rollout import Rollout, RolloutState
+from avisiod.phone_ports import Device, FirmwareFile, HealthRecord, Keys, PhoneEvent, RolloutRecord
+from avisiod.store import devices, rollouts
 from avisiod.store.store import Store
 
 
 class StoredDevices:
-    """Implements phone_ports.DeviceStore."""
+    """Implements phone_ports.DeviceStore and RolloutStore."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -44,3 +45,17 @@ class StoredDevices:
         return self._store.write(
             lambda connection: devices.hand_out(connection, phone, ha1, generation, at_utc, token, address)
         )
+
+    def firmware(self) -> Deferred[Sequence[FirmwareFile]]:
+        """Every file that was checked."""
+        return self._store.read(rollouts.files)
+
+    def running(self) -> Deferred[Sequence[RolloutRecord]]:
+        """The roll-outs that run."""
+        return self._store.read(lambda connection: rollouts.listed(connection, state=RolloutState.RUNNING.value))
+
+    def save_rollout(
+        self, before: Rollout, after: Rollout, at_utc: datetime.datetime, told: Sequence[PhoneId]
+    ) -> Deferred[bool]:
+        """Keep what became of one."""
+        return self._store.write(lambda connection: rollouts.save(connection, before, after, at_utc, told))

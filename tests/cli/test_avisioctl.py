@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from argon2 import PasswordHasher
 
 from avisiod.calls.ids import PhoneId
@@ -16,6 +17,7 @@ from avisiod.cli.main import avisioctl, main
 from avisiod.office.kinds import kinds
 from avisiod.store import pins
 from avisiod.store.database import open_database
+from tests.peers.signer import Signer
 
 from .conftest import Ctl
 
@@ -268,3 +270,25 @@ def test_phones_alone_shows_how_they_are_by_building_and_floor(peopled: Ctl) -> 
     assert [row["phone"] for row in peopled.json("phones", "health", "--building", "A")] == ["cell-101"]
     assert peopled.json("phones", "events", "cell-101") == []
     assert "`cell-101` is not tampered" in str(peopled.json("devices", "looked", "cell-101", "--why", "x", status=1))
+
+
+def test_firmware_is_added_with_its_signature_and_rolled_out(peopled: Ctl, tmp_path: Path) -> None:
+    signer = Signer()
+    folder = tmp_path / "firmware"
+    settings = yaml.safe_load(peopled.config.read_text())
+    settings["firmware"] = {"folder": str(folder), "public_keys": [signer.public]}
+    peopled.config.write_text(yaml.safe_dump(settings))
+    peopled.run("devices", "add", "yard", "--mac", "00:15:65:a1:b2:c3", "--vendor", "yealink")
+    rom = signer.write(tmp_path / "vp59.rom", b"rom")
+    how = ("--vendor", "yealink", "--release", "91.2")
+    assert "0807060504030201" in peopled.run("firmware", "add", "vp59", str(rom), *how)
+    assert [path.name for path in folder.iterdir()] == ["vp59.rom"]
+    rom.write_bytes(b"ro")
+    refused = peopled.json("firmware", "add", "other", str(rom), *how, status=1)
+    assert "cut short" in refused["refused"][0]["reason"]
+    assert [path.name for path in folder.iterdir()] == ["vp59.rom"]
+    begun = peopled.json("firmware", "start", "vp59")
+    peopled.run("firmware", "pause", begun["id"], "--why", "storm")
+    assert "storm" in peopled.run("firmware", "rollouts")
+    assert peopled.json("firmware", "show", begun["id"])["each"][0]["phone"] == "yard"
+    peopled.run("firmware", "resume", begun["id"])

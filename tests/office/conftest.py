@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from avisiod.office import accounts, devices, explain, lists, records, roles
+from avisiod.office import accounts, devices, explain, firmware, lists, records, roles
 from avisiod.office.desk import Desk, Site, perform
 from avisiod.office.plan import Refused, Who
 from avisiod.store.database import Database
 
 NOON = datetime.datetime(2026, 11, 24, 11, 0, tzinfo=datetime.UTC)
-ROOMS = (accounts, devices, explain, lists, records, roles)
+ROOMS = (accounts, devices, explain, firmware, lists, records, roles)
 
 
 class Office:

@@ -8,6 +8,9 @@ from typing import Any, Protocol
 from avisiod.calls.ids import PhoneId
 from avisiod.clock import Clock
 from avisiod.config import Config
+from avisiod.devices.firmware.library import Library
+from avisiod.devices.firmware.runner import Counts as RunnerCounts
+from avisiod.devices.firmware.runner import Runner
 from avisiod.devices.phones.asker import Counts as AskerCounts
 from avisiod.devices.phones.asker import PhoneAsker
 from avisiod.devices.phones.edge_client import EdgeClient
@@ -18,13 +21,17 @@ from avisiod.devices.provisioning.phone_secrets import KeyUnusable, PhoneSecrets
 from avisiod.devices.provisioning.reception import Reception
 from avisiod.devices.provisioning.render import CannotRender, Templates
 from avisiod.devices.provisioning.server import PhoneServer, ServerCannotStart
-from avisiod.phone_ports import DeviceStore
+from avisiod.phone_ports import DeviceStore, RolloutStore
 
 _log = logging.getLogger(__name__)
 
 
-class PhoneCounts(KeeperCounts, AskerCounts, Protocol):
+class PhoneCounts(KeeperCounts, AskerCounts, RunnerCounts, Protocol):
     """metrics.phones.PhoneMetrics."""
+
+
+class Stores(DeviceStore, RolloutStore, Protocol):
+    """store.device_store.StoredDevices."""
 
 
 class ServerCounts(Protocol):
@@ -42,7 +49,7 @@ class PhoneRoom:
         reactor: Any,
         clock: Clock,
         config: Config,
-        store: DeviceStore,
+        store: Stores,
         counts: PhoneCounts,
         served: ServerCounts,
         in_call: Callable[[PhoneId], bool],
@@ -56,6 +63,18 @@ class PhoneRoom:
         edge = config.sip.edge[0] if config.sip.edge and ":" in config.sip.edge[0] else "127.0.0.1:5059"
         self.edge = EdgeClient(reactor, clock, edge, Path(config.health.edge_control))
         self.asker = PhoneAsker(clock, self.edge, self.keeper, counts, config.health, in_call, config.site.time_zone)
+        self.library = Library(config.firmware.folder)
+        self.runner = Runner(
+            clock,
+            store,
+            self.keeper,
+            self.asker,
+            self.library,
+            counts,
+            config.firmware,
+            in_call,
+            config.site.time_zone,
+        )
         self.server: PhoneServer | None = None
 
     def start(self) -> None:
@@ -84,11 +103,13 @@ class PhoneRoom:
             self.keeper,
             Incoming(self._clock, mappings(provisioning.events_folder), self.keeper.said),
         )
+        reception.firmware_for, reception.firmware_file = self.library.wanted, self.library.given
         return PhoneServer(self._reactor, self._clock, provisioning, reception, self._served.answered)
 
     async def looked(self, registered: Mapping[PhoneId, Sighting] | None) -> None:
         """Every few seconds: the edge's registrations, None where they cannot be read."""
         await self.keeper.looked(registered)
+        await self.runner.looked()
 
     async def stop(self) -> None:
         """Ask no more, serve no more."""

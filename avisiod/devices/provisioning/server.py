@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from twisted.internet import ssl
 from twisted.internet.defer import Deferred
@@ -206,7 +207,8 @@ def _visit(request: Request) -> Visit:
     common_name = ""
     peer = getattr(transport, "getPeerCertificate", lambda: None)()
     if peer is not None:
-        common_name = peer.get_subject().CN or ""
+        names = peer.to_cryptography().subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        common_name = str(names[0].value) if len(names) == 1 else ""
     path, _, query = request.uri.partition(b"?")
     host = getattr(request.getClientAddress(), "host", "")
     return Visit(path=path, address=host, query=query[:2048], certificate=common_name[:100])

@@ -1,0 +1,1 @@
+"""Firmware of phones: files that were checked, and how they get out."""
