@@ -12,7 +12,7 @@ from avisiod.calls.people import Scope
 from avisiod.office import checks, values
 from avisiod.office.permissions import PERMISSIONS
 from avisiod.office.values import Value
-from avisiod.store.schema import contacts, phones
+from avisiod.store.schema import contact_phones, contacts, phones
 from avisiod.store.schema_devices import phone_devices
 from avisiod.store.schema_rules import (
     allowances,
@@ -60,6 +60,8 @@ class Field:
     """The kind whose id it is."""
     personal: bool = False
     """Named in the trail, but never with its value."""
+    pairs: Table | None = None
+    """The table that keeps its ids, where it has many: the row's own key first, then one of them."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -381,7 +383,7 @@ def _contacts(region: str) -> Kind:
         unlists=True,
         check=checks.contacts,
         siblings=_same(contacts, "number"),
-        from_file=("number",),
+        from_file=("number", "phones"),
         fields=(
             Field("id", values.ID, "a pseudonym"),
             Field("number", values.telephone(region), "the telephone's", personal=True),
@@ -389,6 +391,14 @@ def _contacts(region: str) -> Kind:
             Field("relation", values.TEXT, "to the detainee", "", personal=True),
             Field("language", values.LANGUAGE, "of the SMS; empty: the phone's", ""),
             _class("one of the classes", "ordinary"),
+            Field(
+                "phones",
+                values.IDS,
+                "those that may call; empty: every phone",
+                default=(),
+                refers="phones",
+                pairs=contact_phones,
+            ),
         ),
     )
 

@@ -210,7 +210,8 @@ class Plan:
         for field in self.kind.fields:
             value = row.get(field.name)
             if field.refers and value is not None:
-                good &= self._exists(edit, field.name, field.refers, value)
+                for name in value if field.pairs is not None else (value,):
+                    good &= self._exists(edit, field.name, field.refers, name)
         scope = row.get("scope")
         if isinstance(scope, Scope) and scope.kind in ("regime", "detainee"):
             plural = "regimes" if scope.kind == "regime" else "people"

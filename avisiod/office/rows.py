@@ -1,5 +1,6 @@
 """Rows of the lists between their tables and people: read, written, shown as texts."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,22 @@ def load(connection: Connection, kind: Kind, where: Any = None) -> dict[Key, Row
     for record in connection.execute(query):
         row = _row(kind, record)
         found[kind.key_of(row)] = row
+    for field in kind.fields:
+        if field.pairs is not None:
+            _add_pairs(connection, field, found, whole=where is None)
     return found
+
+
+def _add_pairs(connection: Connection, field: Field, found: dict[Key, Row], *, whole: bool) -> None:
+    """Read a field that has many values; of these rows only, unless they are all there are."""
+    assert field.pairs is not None  # noqa: S101 - asked by `load`
+    own, other = field.pairs.c
+    query = select(field.pairs).order_by(own, other)
+    if not whole:
+        query = query.where(own.in_([key[0] for key in found]))
+    for one, many in itertools.groupby(connection.execute(query), key=lambda pair: pair[0]):
+        if (one,) in found:
+            found[one,][field.name] = tuple(pair[1] for pair in many)
 
 
 def by_keys(kind: Kind, keys: Sequence[Key]) -> Any:
@@ -40,7 +56,9 @@ def rendered(kind: Kind, row: Row) -> dict[str, str]:
 def _row(kind: Kind, record: Any) -> Row:
     row: Row = {}
     for field in kind.fields:
-        if len(field.columns) == 2:
+        if field.pairs is not None:
+            row[field.name] = ()
+        elif len(field.columns) == 2:
             row[field.name] = Scope(*(getattr(record, name) for name in field.columns))
         else:
             row[field.name] = getattr(record, *(field.columns or (field.name,)))
@@ -55,7 +73,7 @@ def columns(kind: Kind, row: Row, *, partly: bool = False) -> dict[str, Any]:
     """What of a row is written into its table; `partly`: only the fields that it has."""
     kept: dict[str, Any] = {}
     for field in kind.fields:
-        if field.name not in row:
+        if field.name not in row or field.pairs is not None:
             continue
         if len(field.columns) == 2:
             scope = row[field.name]

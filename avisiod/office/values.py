@@ -251,7 +251,7 @@ def telephone(region: str) -> Value:
 
 
 def _ids(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_id(part) for part in re.split(r"[\s,;|]+", text) if part))
+    return tuple(sorted({_id(part) for part in re.split(r"[\s,;|]+", text) if part}))
 
 
 TEXT = Value(_text)

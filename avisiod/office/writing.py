@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, insert, update
+from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, update
 
 from avisiod.office.edits import Done, Edit, Key, Problem, Progress, Refused, Who
 from avisiod.office.kinds import Field, Kind, Row
@@ -54,8 +54,24 @@ class Writing:
         old = [(step, done) for step, done in steps if step.before is not None]
         self._rewrite([pair for pair in old if pair[0].after is not None], extra)
         self._take_off([pair for pair in old if pair[0].after is None])
+        for field in self.kind.fields:
+            if field.pairs is not None:
+                self._pair(field, field.pairs, [step for step, _ in steps])
         trail.append(connection, *(self._line(done) for _, done in steps))
         progress("writing", len(steps), len(steps))
+
+    def _pair(self, field: Field, table: Table, steps: Sequence[Step]) -> None:
+        """A field that has many values is written anew where they are others than before."""
+        own, other = table.c
+        new = {
+            step.key[0]: step.after[field.name]
+            for step in steps
+            if step.after is not None and (step.before or {}).get(field.name, ()) != step.after[field.name]
+        }
+        if new:
+            self._connection.execute(delete(table).where(own == bindparam("one")), [{"one": one} for one in new])
+        if pairs := [{own.name: one, other.name: each} for one, many in new.items() for each in many]:
+            self._connection.execute(insert(table), pairs)
 
     def _new_columns(self) -> dict[str, Any]:
         fixed: dict[str, dict[str, Any]] = {

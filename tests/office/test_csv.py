@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from avisiod.calls.ids import Number
 from avisiod.office import csvfile
 from avisiod.office.desk import perform
 from avisiod.office.plan import Refused
+from avisiod.store import contacts as store_contacts
 
 from .conftest import Office
 
@@ -35,6 +37,39 @@ def test_a_file_adds_changes_and_leaves(peopled: Office) -> None:
         "lawyer": "",
         "mum": "Mum",
     }
+    assert {line["action"] for line in contacts(peopled, text)} == {"same"}
+
+
+def test_a_file_says_which_phones_may_call_a_contact(peopled: Office) -> None:
+    text = "id;number;phones\nsister;0639980001;yard cell-101\nmum;0639980009;cell-101\nlawyer;+33639980002;\n"
+    assert contacts(peopled, text)[0]["changes"] == {"phones": ["", "cell-101 yard"]}
+    assert {row["id"]: row["phones"] for row in peopled.do("list", kind="contacts")} == {
+        "sister": "cell-101 yard",
+        "mum": "cell-101",
+        "lawyer": "",
+    }
+    assert {line["action"] for line in contacts(peopled, text)} == {"same"}
+    assert contacts(peopled, "id;number\nsister;0639980001\n")[0]["action"] == "same", "what is not in a file stays"
+    with peopled.database.reading() as connection:
+        assert store_contacts.by_number(connection, Number("+33639980001")).phones == ("cell-101", "yard")  # type: ignore[union-attr]
+    contacts(peopled, "id;number;phones\nsister;0639980001;yard\nmum;0639980009;\n")
+    assert {row["id"]: row["phones"] for row in peopled.do("list", kind="contacts")} == {
+        "sister": "yard",
+        "mum": "",
+        "lawyer": "",
+    }
+    told = peopled.refused(lambda: contacts(peopled, "id;number;phones\nsister;0639980001;yard,cell-999\n"))
+    assert told == ["line 2: phones: no phone `cell-999`: add it first, or correct the id"]
+
+
+def test_many_contacts_with_phones_are_taken_in_one_go(peopled: Office) -> None:
+    good = "".join(f"c{n};+3363998{n:04};cell-101 yard\n" for n in range(100, 200))
+    contacts(peopled, f"id;number;phones\n{good}")
+    assert {row["phones"] for row in peopled.do("list", kind="contacts") if row["id"] != "sister"} == {
+        "cell-101 yard",
+        "",
+    }
+    text = peopled.do("export", kind="contacts")
     assert {line["action"] for line in contacts(peopled, text)} == {"same"}
 
 
