@@ -362,8 +362,9 @@ class _Case:
         if extra is not None:
             self.note("pause", "does not count for an extra call")
             return
-        until = quotas.pause_until(self.dossier.allowances, detainee.scopes, self.history("pause"))
-        if until is not None and until > self.facts.at_utc:
+        allowances, at = self.dossier.allowances, self.facts.at_utc
+        until = quotas.pause_until(allowances, detainee.scopes, self.history("pause"), at)
+        if until is not None and until > at:
             self.refuse(EndReason.PAUSE_WANTED, "pause", f"after the last call, until {self.as_local(until)}")
         self.note("pause", "none to wait for")
 

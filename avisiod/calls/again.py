@@ -71,7 +71,7 @@ def _in_the_way_until(rules: TimeRules, at: datetime.datetime, end: datetime.dat
         if told.until_utc is not None and (told.until_utc - at).total_seconds() < rules.shortest_s:
             return told.until_utc
     if rules.paused is not None:
-        until = quotas.pause_until(rules.allowances, rules.scopes, rules.paused)
+        until = quotas.pause_until(rules.allowances, rules.scopes, rules.paused, at)
         if until is not None and until > at:
             return until
     if rules.counted is not None:

@@ -107,5 +107,7 @@ def _wait(
     if beyond < 0 or last_utc is None:
         return 0.0
     delay = min(longest_s, first_s * 2.0 ** min(beyond, 20))
-    # A wall clock that was put back must lock nobody out for longer than the delay.
-    return min(delay, max(0.0, delay - (now_utc - last_utc).total_seconds()))
+    since = (now_utc - last_utc).total_seconds()
+    if since < -delay:
+        return 0.0  # the wall clock was put back: nobody stays locked out until it has caught up
+    return min(delay, max(0.0, delay - since))

@@ -134,11 +134,19 @@ def _use(name: str, measure: Measure, allowed: float, used: float, allowance: Al
 
 
 def pause_until(
-    allowances: Sequence[Allowance], scopes: Sequence[Scope], history: Iterable[PastCall]
+    allowances: Sequence[Allowance],
+    scopes: Sequence[Scope],
+    history: Iterable[PastCall],
+    at_utc: datetime.datetime,
 ) -> datetime.datetime | None:
-    """When the pause after the last call is over; None where none is set, or there was no call."""
+    """When the pause after the last call is over; None where none is set, or there was no call.
+
+    A call that ended further in the future than a pause is long tells that the wall clock was put back: nobody waits
+    until it has caught up.
+    """
     allowance = set_by("pause_s", allowances, scopes)
-    last = max((call.ended_utc for call in history), default=None)
-    if allowance is None or allowance.pause_s is None or last is None:
+    if allowance is None or allowance.pause_s is None:
         return None
-    return last + datetime.timedelta(seconds=allowance.pause_s)
+    pause = datetime.timedelta(seconds=allowance.pause_s)
+    last = max((call.ended_utc for call in history if call.ended_utc <= at_utc + pause), default=None)
+    return None if last is None else last + pause

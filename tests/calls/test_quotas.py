@@ -112,8 +112,19 @@ def test_nothing_before_history_since_matters(
     since = history_since(allowances, PARIS, at)
     recent = [c for c in history if c.connected_utc >= since]
     assert uses(allowances, SCOPES, history, PARIS, at) == uses(allowances, SCOPES, recent, PARIS, at)
-    whole, cut = pause_until(allowances, SCOPES, history), pause_until(allowances, SCOPES, recent)
+    whole, cut = (pause_until(allowances, SCOPES, each, at) for each in (history, recent))
     assert (whole is not None and whole > at) == (cut is not None and cut > at)
+
+
+def test_a_clock_that_was_put_back_makes_nobody_wait_for_longer_than_two_pauses() -> None:
+    half_an_hour = [Allowance(scope=SITE, pause_s=1800)]
+    ended = utc("2026-11-24T10:00")
+    past = [call(ended - datetime.timedelta(minutes=10))]
+    for ahead_s in (-3600, -60, 0, 60, 1800, 1801, 86_400, 10**8):
+        now = past[0].ended_utc - datetime.timedelta(seconds=ahead_s)
+        until = pause_until(half_an_hour, SCOPES, past, now)
+        assert (until is None) is (ahead_s > 1800)
+        assert until is None or (until - now).total_seconds() <= 3600
 
 
 def test_one_call_in_seven_days_may_be_made_again_on_the_same_weekday_at_any_hour() -> None:
