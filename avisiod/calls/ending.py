@@ -78,7 +78,7 @@ def end(call: Call, at: float, reason: EndReason) -> Outcome:
         recording=False,
         invited=False,
         outside_flows=False,
-        connected_s=connected_time(call.connected_s, call.flowing_since, at, call.deadline),
+        connected_s=connected_time(call.connected_s, call.flowing_since, at, call.deadline, call.limit_s),
         flowing_since=None,
         farewell_until=at + call.times.farewell_s if farewell else None,
     )

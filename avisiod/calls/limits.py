@@ -23,12 +23,15 @@ def next_warning(warnings_s: Sequence[float], given: int, deadline: float) -> tu
     return deadline - warnings_s[given], warnings_s[given]
 
 
-def connected_time(before_s: float, since: float | None, until: float, deadline: float | None) -> float:
+def connected_time(
+    before_s: float, since: float | None, until: float, deadline: float | None, limit_s: float
+) -> float:
     """Time in which both could see and hear each other: what was summed before, plus the running stretch.
 
-    The stretch never counts beyond the deadline, however late somebody looks at the clock.
+    The stretch never counts beyond the deadline, however late somebody looks at the clock; all of it never more than
+    the limit, however the sums are rounded.
     """
     if since is None:
         return before_s
     end = until if deadline is None else min(until, deadline)
-    return before_s + max(0.0, end - since)
+    return min(limit_s, before_s + max(0.0, end - since))

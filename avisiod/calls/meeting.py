@@ -107,7 +107,7 @@ def _connect_if_ready(call: Call, at: float) -> Outcome:
     )
     commands: Commands = (do.Bridge(deadline), do.TellPage("connected"))
     if call.deadline is None and begun.shortened_by is not None:
-        commands = (*commands, do.SayShortened(begun.shortened_by, deadline - at))
+        commands = (*commands, do.SayShortened(begun.shortened_by, min(deadline - at, begun.limit_s)))
     return connected, commands
 
 
@@ -159,7 +159,7 @@ def _interrupt(call: Call, at: float, session: SessionId | None) -> Outcome:
         session=session,
         outside_flows=False,
         grace_until=at + call.times.grace_s,
-        connected_s=connected_time(call.connected_s, call.flowing_since, at, call.deadline),
+        connected_s=connected_time(call.connected_s, call.flowing_since, at, call.deadline, call.limit_s),
         flowing_since=None,
     )
     return interrupted, (do.Unbridge(), do.Present("interrupted"), do.TellPage("interrupted"))

@@ -132,8 +132,8 @@ def _table() -> dict[tuple[State, type[ev.Event]], Rule]:
         on((state,), ev.LegFailed, meeting.lost_before_joining, state, ended)
     on((waiting,), ev.RecorderOpened, meeting.recorder_opened_late)
 
-    on((joining,), ev.RecorderOpened, meeting.recorder_opened, joining, connected)
-    on((joining,), ev.LegFlowing, meeting.flowing_while_joining, joining, connected)
+    on((joining,), ev.RecorderOpened, meeting.recorder_opened, joining, connected, ended)
+    on((joining,), ev.LegFlowing, meeting.flowing_while_joining, joining, connected, ended)
     on((joining,), ev.LegSilent, meeting.lost_while_joining, joining, ended)
     on((joining,), ev.LegFailed, meeting.join_failed, waiting, ended)
     on((joining,), ev.JoinTimedOut, meeting.join_failed, waiting, ended)
@@ -144,7 +144,7 @@ def _table() -> dict[tuple[State, type[ev.Event]], Rule]:
     on((connected,), ev.LegFailed, meeting.leg_lost, interrupted, ended)
     on((connected,), ev.CameBack, meeting.new_page_while_connected, interrupted)
 
-    on((interrupted,), ev.LegFlowing, meeting.flowing_while_joining, interrupted, connected)
+    on((interrupted,), ev.LegFlowing, meeting.flowing_while_joining, interrupted, connected, ended)
     on((interrupted,), ev.LegSilent, meeting.lost_while_joining, interrupted, ended)
     on((interrupted,), ev.LegFailed, meeting.lost_while_joining, interrupted, ended)
     on((interrupted,), ev.CameBack, meeting.new_page_while_interrupted)

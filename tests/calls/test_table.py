@@ -170,6 +170,33 @@ def test_an_order_to_stop_now_ends_a_running_call_now() -> None:
     assert (call.reason, call.ended_at) == (EndReason.SERVICE_STOPPING, 100)
 
 
+@pytest.mark.parametrize("by", [Limit.HOURS, Limit.AUTHORISATION])
+@pytest.mark.parametrize("last", [ev.RecorderOpened, ev.LegFlowing])
+def test_hours_that_are_over_when_all_is_ready_end_the_call_by_a_listed_way(by: Limit, last: type[ev.Event]) -> None:
+    """Both at one instant, in either order: the clock, and what the bridge waited for."""
+    granted = ev.Granted(0, LIMIT, confidential=False, not_after=12.0, not_after_by=by)
+    ready = [event for event in TO_CONNECTED[1:] if not (isinstance(event, last) and event.at >= 11)]
+    call, _ = play(dialled(), granted, *[event for event in ready if event.at < 12])
+    assert call.state is State.JOINING
+    late = ev.RecorderOpened(12.0) if last is ev.RecorderOpened else ev.LegFlowing(12.0, "outside", S1)
+    other = ev.LegFlowing(11.5, "outside", S1) if last is ev.RecorderOpened else ev.RecorderOpened(11.5)
+    call, _ = advance(advance(call, other)[0], late)
+    assert call.reason is (EndReason.HOURS_OVER if by is Limit.HOURS else EndReason.AUTHORISATION_ENDED)
+    assert State.ENDED in TABLE[State.JOINING, last].targets
+
+
+def test_no_rounding_makes_a_call_longer_than_its_limit() -> None:
+    granted = ev.Granted(0, 902.0, confidential=False, shortened_by=Limit.QUOTA)
+    events = [dataclasses.replace(event, at=event.at + 110.9) for event in (granted, *TO_CONNECTED[1:])]
+    call, commands = play(dataclasses.replace(dialled(), dialled_at=110.0), *events)
+    assert call.deadline is not None
+    assert call.deadline - 122.9 > 902.0, "these numbers are chosen for it"
+    (told,) = [command for command in commands if isinstance(command, do.SayShortened)]
+    assert told.remaining_s == 902.0
+    call, _ = play(call, ev.DeadlineReached(call.deadline))
+    assert call.connected_s == 902.0
+
+
 def test_a_phone_is_hung_up_when_nothing_is_left_to_say_farewell_with() -> None:
     call, _ = play(connected(), ev.StaffEnded(20))
     call, commands = advance(call, ev.MediaLost(21))
