@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from avisiod import certificates, compiled, config_check, log
 from avisiod.backups import outcome
+from avisiod.box import Box
 from avisiod.calls.ids import CallId
 from avisiod.calls.invitation import LINK_LENGTH, Invitations
 from avisiod.calls.reasons import EndReason
@@ -138,6 +139,9 @@ class Daemon:
             self._cut,
         )
         self.counter.live |= {"sms.routes": self.sms.rows, "sms.test": self.sms.test}
+        pools = {"sip": self.sip, "media": self.media, "transcode": self.transcoders}
+        self.box = Box(self.clock, self.board, self.media, pools, self.disk, self.telemetry, self.sms.rows)
+        self.counter.live |= {"box.status": self.box.facts, "box.probe": self.box.probe}
         self.upkeep = Upkeep(self.clock, self.counter)
         self._reloading = Reloading(path, self, self.telemetry.metrics.control.reloaded)
         self._certificates_due = 0.0
@@ -391,6 +395,7 @@ class Daemon:
             registered = len(phones)
             await self.phones.looked(phones)
             self._edge_trouble.recovered("the edge's registrations are readable again")
+        self.box.phones_listed, self.box.phones_registered = self._phones, registered
         for why in ("denied", "refused", "failed"):
             self.telemetry.metrics.doors.refused("counter", why, self.counter.served[why])
         self._look_at_backup()

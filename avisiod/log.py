@@ -4,13 +4,16 @@ Modules log through `logging.getLogger(__name__)` with `extra={"call": …, "pho
 Whatever is written passes `redact` first: the last line of defence, behind callers who keep secrets out themselves.
 """
 
+import collections
+import datetime
 import logging
 import os
 import re
 import sys
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from avisiod.calls.ids import masked
+from avisiod.clock import wall_utc
 
 FIELDS = {"call": "CALL_ID", "phone": "PHONE", "reason": "REASON"}
 """Names in `extra` and the journal's fields made of them (`journalctl CALL_ID=…`)."""
@@ -159,6 +162,44 @@ class _JournalHandler(logging.Handler):
             return  # as in _StderrHandler
 
 
+class Told(NamedTuple):
+    """A warning or an error that was logged."""
+
+    at_utc: datetime.datetime
+    level: str
+    text: str
+    """Redacted, one line."""
+    call: str
+
+
+RECENT = 20
+"""So many warnings and errors of this process are kept for whoever asks how it is."""
+
+
+class _RecentHandler(logging.Handler):
+    """Keeps the latest warnings and errors."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.kept: collections.deque[Told] = collections.deque(maxlen=RECENT)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record).partition("\n")[0]
+            self.kept.append(Told(wall_utc(), record.levelname, text, str(getattr(record, "call", None) or "")))
+        except Exception:  # noqa: BLE001 - as in _JournalHandler
+            _say_broken(record, sys.stderr)
+
+
+_recent = _RecentHandler()
+_recent.setFormatter(_Redacting(prefix=False, worker=""))
+
+
+def recent() -> tuple[Told, ...]:
+    """The latest warnings and errors of this process since `setup`, oldest first."""
+    return tuple(_recent.kept)
+
+
 def under_journal() -> bool:
     """Whether standard error is the journal's own stream (JOURNAL_STREAM, systemd.exec(5))."""
     try:
@@ -188,7 +229,7 @@ def _install(level: str, worker: str) -> None:
     identifier = f"avisiod-{worker}" if worker else "avisiod"
     handler: logging.Handler = _JournalHandler(identifier) if journal else _StderrHandler(sys.stderr)
     handler.setFormatter(_Redacting(prefix=not journal, worker=worker))
-    root.handlers[:] = [handler]
+    root.handlers[:] = [handler, _recent]
     # Libraries tell of every factory, datagram and candidate at INFO; that is our DEBUG. Before the bridge,
     # which brings what Twisted has said already.
     chatty = logging.NOTSET if root.level <= logging.DEBUG else logging.WARNING

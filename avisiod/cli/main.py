@@ -9,6 +9,7 @@ from avisiod.cli import copies, devices, firmware, history, lists, manual, money
 from avisiod.cli.reach import CannotReach
 from avisiod.cli.selftest import selftest
 from avisiod.cli.session import Session
+from avisiod.cli.status import status
 from avisiod.config_check import ConfigError
 from avisiod.office.plan import Refused
 from avisiod.ports import StoreUnavailable
@@ -44,6 +45,7 @@ for command in (
 ):
     avisioctl.add_command(command)
 avisioctl.add_command(selftest)
+avisioctl.add_command(status)
 
 
 @avisioctl.command("completion", help="Print the completion of a shell: source it, or put it where the shell looks.")
