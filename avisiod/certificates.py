@@ -14,7 +14,7 @@ class Found(NamedTuple):
     """A certificate's file, as it is now."""
 
     of: str
-    """The section of the settings that names it, such as `portal`."""
+    """The section of the settings that names it, such as `portal`; or `edge`, `turn`."""
     path: str
     ends_utc: datetime.datetime | None
     """The end of the first certificate of the chain that ends; None: the file cannot be read."""
@@ -23,14 +23,23 @@ class Found(NamedTuple):
 
 
 def sections() -> tuple[str, ...]:
-    """Sections that can name a certificate."""
+    """Sections that can name a certificate, and beside them `edge` and `turn`, whose sections name others' too."""
+    return tuple(_name(section, key) for section, key in _keys())
+
+
+def _keys() -> list[tuple[str, str]]:
     fields = msgspec.structs.fields(Config)
-    return tuple(field.name for field in fields if "certificate_file" in field.type.__struct_fields__)
+    named = [(field.name, key) for field in fields for key in getattr(field.type, "__struct_fields__", ())]
+    return [(section, key) for section, key in named if key.endswith("certificate_file")]
+
+
+def _name(section: str, key: str) -> str:
+    return key.removesuffix("certificate_file").rstrip("_") or section
 
 
 def look(config: Config) -> list[Found]:
     """Every certificate that the settings name. Blocks, and never raises."""
-    named = [(of, getattr(config, of).certificate_file) for of in sections()]
+    named = [(_name(section, key), getattr(getattr(config, section), key)) for section, key in _keys()]
     return [_look(of, path) for of, path in named if path]
 
 

@@ -68,6 +68,11 @@ class Sip(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Realm of the phones' digest (RFC 7616), the same as in the edge's settings; HA1 values are bound to it."""
     edge_database: str = "/var/lib/avisiod/edge.db"
     """Where the edge keeps registrations; read only."""
+    edge_certificate_file: str = ""
+    """PEM, the edge's certificate towards phones, as in kamailio/tls.cfg: when it is renewed, the edge is told to
+    take it up. Empty: nobody looks."""
+    edge_key_file: str = ""
+    """PEM, its key."""
     session_expires_s: Annotated[int, Meta(ge=90)] = 1800
     """Session timer (RFC 4028); we refresh ourselves."""
 
@@ -98,6 +103,8 @@ class Media(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """First and last UDP port towards browsers, both included; a call takes 1, for moments 2."""
     ice_servers: tuple[IceServer, ...] = ()
     """STUN and TURN servers, in order of preference."""
+    turn_certificate_file: str = ""
+    """PEM, the TURN server's certificate where it is on this machine: its end is watched. Empty: nobody looks."""
     transcoded_calls: Annotated[int, Meta(ge=0, le=64)] = 2
     """Calls at once whose pictures may be converted, for browsers without H.264; each has a process, and takes up to
     half a core. A further one has sound only. 0: none."""
@@ -148,6 +155,10 @@ class Portal(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """PEM, the server's certificate first, then the chain; empty: plain HTTP, for a proxy on this machine only."""
     key_file: str = ""
     """PEM, the certificate's key, readable by the daemon's user only."""
+    http_port: Port = 0
+    """TCP port of plain HTTP, best 80: leads to the https address, and answers a certificate authority. 0: none."""
+    acme_folder: str = ""
+    """Where an ACME client puts its challenges (`--webroot-path` of certbot), served on `http_port`; empty: none."""
     trusted_proxies: tuple[str, ...] = ()
     """X-Forwarded-For is believed from these addresses only."""
     charter_folder: str = ""

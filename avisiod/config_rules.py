@@ -14,8 +14,9 @@ from pathlib import Path
 import msgspec
 import phonenumbers
 
-from avisiod import config_sms_rules
-from avisiod.config import AUDIO_CODECS, Config
+from avisiod import certificate_pair, config_sms_rules
+from avisiod.clock import wall_utc
+from avisiod.config import AUDIO_CODECS, Config, Portal
 
 PHONE_PORTS_PER_CALL = 4
 """RTP and RTCP of sound and picture."""
@@ -76,12 +77,28 @@ def cautions(config: Config) -> Iterator[Finding]:
     if not portal.certificate_file and not portal.trusted_proxies:
         remedy = "name certificate_file and key_file, or list the proxy in portal.trusted_proxies"
         yield Finding(("portal.certificate_file",), "pages go out over plain HTTP", remedy)
+    yield from _certificate(portal)
     if (host := urllib.parse.urlsplit(portal.public_url).hostname) and (host == "localhost" or _local(host)):
         remedy = "write the portal's address as relatives type it"
         yield Finding(("portal.public_url",), f"{host} leads relatives to their own machine", remedy)
     if not config.backup.recipients:
         remedy = "list a public key of age, whose secret key is kept elsewhere"
         yield Finding(("backup.recipients",), "no backup is made", remedy)
+
+
+def _certificate(portal: Portal) -> Iterator[Finding]:
+    """What browsers would turn away for. A file that is missing is told by `files`."""
+    if not portal.certificate_file or not Path(portal.certificate_file).exists():
+        return
+    keys = ("portal.certificate_file", "portal.key_file", "portal.public_url")
+    try:
+        facts = certificate_pair.read(portal.certificate_file, portal.key_file)
+    except certificate_pair.CertificateUnusable as error:
+        yield Finding(keys, str(error), "correct the paths, or have the certificate made anew")
+        return
+    host = urllib.parse.urlsplit(portal.public_url).hostname or ""
+    for doubt in certificate_pair.doubts(facts, wall_utc(), host):
+        yield Finding(keys, doubt, "have it renewed, for the name in portal.public_url")
 
 
 def _local(address: str) -> bool:
@@ -207,6 +224,8 @@ def _ports(config: Config) -> Iterator[Finding]:
             reason = f"{config.sip.port} to {highest}, one a SIP worker, lie within {key}"
             yield Finding(("sip.port", key, "sip.address"), reason, "take another port")
     portal, metrics = config.portal, config.metrics
+    if portal.http_port == portal.port != 0:
+        yield Finding(("portal.http_port", "portal.port"), "is portal.port too", "take 80, or 0 for none")
     if portal.port == metrics.port != 0 and _same(portal.address, metrics.address):
         keys = ("metrics.port", "portal.port", "metrics.address", "portal.address")
         yield Finding(keys, f"{metrics.port} is the portal's port too", "take another port")

@@ -16,7 +16,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
-from avisiod import certificates, compiled, config_check, log
+from avisiod import certificate_pair, certificates, compiled, config_check, log
 from avisiod.backups import outcome
 from avisiod.box import Box
 from avisiod.calls.ids import CallId
@@ -29,6 +29,7 @@ from avisiod.devices import code_sms
 from avisiod.devices.phones.room import PhoneRoom
 from avisiod.devices.sms.service import SmsService
 from avisiod.gateway import sealing, wire
+from avisiod.gateway.edge_certificate import EdgeCertificate
 from avisiod.gateway.manifest import decode
 from avisiod.gateway.media_gateway import MediaGateway
 from avisiod.gateway.registrations import EdgeUnreadable, current_registrations
@@ -55,7 +56,6 @@ from avisiod.telemetry import Telemetry
 from avisiod.vitals import Vitals, status_line
 from avisiod.web.charter import CharterUnreadable
 from avisiod.web.portal import PortalCannotStart, RelativesPortal
-from avisiod.web.tls import CertificateUnusable
 
 logger = logging.getLogger(__name__)
 reactor: Any = _reactor
@@ -78,7 +78,7 @@ EXPECTED = (
     inventory.InventoryError,
     PortalCannotStart,
     CharterUnreadable,
-    CertificateUnusable,
+    certificate_pair.CertificateUnusable,
     CannotListenError,
     OSError,
     ValueError,
@@ -124,6 +124,7 @@ class Daemon:
         self.desk = FrontDesk(self.board, [(server, ice_secret(server)) for server in config.media.ice_servers])
         self.portal = RelativesPortal(config, self.desk, self.clock)
         devices, metrics = StoredDevices(self.store), self.telemetry.metrics
+        self.edge_certificate = EdgeCertificate(config, self.clock.utc)
         self.phones = PhoneRoom(
             reactor, self.clock, config, devices, metrics.phones, metrics.provisioning, self.board.in_call
         )
@@ -402,6 +403,7 @@ class Daemon:
         if self.clock.now() >= self._certificates_due:
             self._certificates_due = self.clock.now() + CERTIFICATES_EVERY_S
             self.telemetry.certificates(await deferToThread(certificates.look, self.config))
+        await self._take_certificates()
         self.telemetry.looked(
             self._workers,
             converted=self.transcoders.converted,
@@ -423,6 +425,15 @@ class Daemon:
         if self.board.draining:
             problems = ["the service is stopping: no new call is taken", *problems]
         self.notifier.status(status_line(calls, capacity, up, of, problems))
+
+    async def _take_certificates(self) -> None:
+        """Renewed ones are taken up here too: a portal that nobody visits should not find that out late."""
+        told = self.telemetry.metrics.certificates
+        if self.portal.certificate is not None:
+            self.portal.certificate.renewable.look()
+            told.refused("portal", self.portal.certificate.renewable.refused)
+        await self.edge_certificate.look()
+        told.refused("edge", self.edge_certificate.refused)
 
     def _look_at_backup(self) -> None:
         last = outcome.read(Path(self.config.backup.record_file))

@@ -48,4 +48,4 @@ def test_a_file_that_is_none_is_told(tmp_path: Path, content: bytes | None, prob
 
 def test_no_certificate_is_no_finding() -> None:
     assert certificates.look(Config()) == []
-    assert {"portal", "metrics"} <= set(certificates.sections())
+    assert {"portal", "metrics", "edge", "turn"} <= set(certificates.sections())

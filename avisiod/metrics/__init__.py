@@ -13,6 +13,7 @@ from prometheus_client.process_collector import ProcessCollector
 from avisiod import compiled
 from avisiod.metrics.backups import BackupMetrics
 from avisiod.metrics.calls import CallMetrics
+from avisiod.metrics.certificates import CertificateMetrics
 from avisiod.metrics.control import ControlMetrics
 from avisiod.metrics.conversions import ConversionMetrics
 from avisiod.metrics.doors import DoorMetrics
@@ -38,6 +39,7 @@ class Metrics:
         )
         self.backups = BackupMetrics(registry)
         self.calls = CallMetrics(registry)
+        self.certificates = CertificateMetrics(registry)
         self.control = ControlMetrics(registry)
         self.media = MediaMetrics(registry)
         self.world = WorldMetrics(registry)

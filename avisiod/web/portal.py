@@ -20,6 +20,7 @@ from avisiod.web.conversation import Conversation, Line
 from avisiod.web.doorman import Doorman
 from avisiod.web.headers import request_class
 from avisiod.web.pages import Pages
+from avisiod.web.plain_http import PlainHttp, host_of
 from avisiod.web.socket import Pages as Sockets
 from avisiod.web.tls import Certificate
 
@@ -44,6 +45,8 @@ class RelativesPortal:
         self._charters = charter.load(portal.charter_folder, self._language)
         self._settings = portal
         self._listening: Any = None
+        self.certificate: Certificate | None = None
+        """None: plain HTTP."""
         self._turned_away: collections.Counter[str] = collections.Counter()
 
         def converse(address: str, line: Line) -> Conversation:
@@ -68,9 +71,17 @@ class RelativesPortal:
         site.log = lambda _: None
         served: Any = site
         if portal.certificate_file:
-            context: Any = Certificate(portal.certificate_file, portal.key_file)
+            host = host_of(portal.public_url)
+            self.certificate = Certificate(portal.certificate_file, portal.key_file, utc=clock.utc, host=host)
+            context: Any = self.certificate
             served = TLSMemoryBIOFactory(context, False, site)
         self.doorman = Doorman(served, clock, portal.trusted_proxies)
+        leads: Any = PlainHttp(portal.public_url, portal.acme_folder)
+        plain: Any = Site(leads, requestFactory=requests, timeout=IDLE_HTTP_S)
+        plain.displayTracebacks = False
+        plain.log = lambda _: None
+        self._plain_doorman = Doorman(plain, clock, portal.trusted_proxies)
+        self._plain: Any = None
 
     def start(self) -> None:
         """Listen. PortalCannotStart when the address is taken or not ours."""
@@ -88,7 +99,18 @@ class RelativesPortal:
             raise PortalCannotStart(
                 f"portal.address {portal.address}, portal.port {portal.port}: {error.socketError}"
             ) from error
+        if portal.http_port:
+            self._plain = self._listen_plain(any_reactor)
         log.info("portal on %s port %d, known as %s", portal.address, self.port, portal.public_url)
+
+    def _listen_plain(self, any_reactor: Any) -> Any:
+        """Families reach the portal without it too: a port that is taken is told, and keeps nothing from starting."""
+        portal = self._settings
+        try:
+            return any_reactor.listenTCP(portal.http_port, self._plain_doorman, interface=portal.address, backlog=128)
+        except CannotListenError as error:
+            log.warning("portal.http_port %d: %s; only https is answered", portal.http_port, error.socketError)
+            return None
 
     @property
     def port(self) -> int:
@@ -136,9 +158,9 @@ class RelativesPortal:
 
     async def stop(self) -> None:
         """Stop listening and say goodbye to every page; calls themselves are the switchboard's to end."""
-        if self._listening is not None:
-            listening, self._listening = self._listening, None
-            stopped = listening.stopListening()
+        listening, self._listening, self._plain = (self._listening, self._plain), None, None
+        for each in listening:
+            stopped = each.stopListening() if each is not None else None
             if isinstance(stopped, Deferred):
                 await stopped
         self.sockets.close_all()

@@ -82,8 +82,9 @@ class Kamailio:
         ]
         if tls:
             _make_certificate(folder)
-            for name, value in (("EDGE_CERTIFICATE", "edge.pem"), ("EDGE_PRIVATE_KEY", "edge.key")):
-                local = re.sub(rf'(?m)^(#!substdef "!{name}!)[^!]*', rf"\g<1>{folder / value}", local)
+            local = re.sub(r'(?m)^(#!substdef "!EDGE_TLS!)[^!]*', rf"\g<1>{folder / 'tls.cfg'}", local)
+            tls_file = (CONFIGURATION / "tls.cfg").read_text().replace("/etc/avisiod/kamailio/", f"{folder}/")
+            (folder / "tls.cfg").write_text(tls_file)
             listeners += ["#!define WITH_TLS", f"listen=tls:{address}:{self.tls_port}", "enable_tls=yes"]
         local = re.sub(r"(?m)^listen=.*\n", "", local)
         (folder / "kamailio-local.cfg").write_text("\n".join(listeners) + "\n" + local)

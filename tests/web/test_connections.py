@@ -1,16 +1,24 @@
 """What stands before the pages: places, dawdlers, dead connections, TLS."""
 
+import asyncio
+import datetime
 import pathlib
-import subprocess
+import re
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_twisted
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from twisted.internet import address, reactor, ssl
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
 
+from avisiod.clock import SystemClock, wall_utc
 from avisiod.web import doorman, messages, socket
 from avisiod.web.portal import PortalCannotStart, make_portal
 from avisiod.web.tls import Certificate, CertificateUnusable
@@ -137,22 +145,24 @@ async def test_a_port_in_use_is_told_with_the_key_to_change(served: Served, desk
     assert (await get(served, "/")).status == 200
 
 
-def certificate(folder: pathlib.Path, name: str) -> None:
+def certificate(folder: pathlib.Path, name: str, *, ended: bool = False) -> None:
     """A self-signed certificate for `name`, in folder/cert.pem and folder/key.pem."""
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "2",
-    ]
-    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem"), "-subj", f"/CN={name}"]
-    subprocess.run([*command, *files], check=True, capture_output=True)
+    key, subject = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    ends = wall_utc() + datetime.timedelta(days=-1 if ended else 30)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(ends - datetime.timedelta(days=60))
+        .not_valid_after(ends)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "key.pem").write_bytes(private)
+    (folder / "cert.pem").write_bytes(made.public_bytes(Encoding.PEM))
 
 
 class Handshake(Protocol):
@@ -188,20 +198,63 @@ class _Once(ssl.ClientContextFactory):
         return self.protocol
 
 
+class Spy(Handshake):
+    """Stays connected, and asks again when it is told to."""
+
+    REQUEST = b"GET /robots.txt HTTP/1.1\r\nHost: x\r\n\r\n"
+
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+        self.transport.write(self.REQUEST)  # type: ignore[union-attr]
+
+    def ask(self) -> None:
+        self.done = Deferred()
+        self.transport.write(self.REQUEST)  # type: ignore[union-attr]
+
+
 @pytest_twisted.ensureDeferred
-async def test_a_renewed_certificate_is_used_without_a_restart_and_a_broken_one_is_not(
+async def test_a_renewed_certificate_is_used_without_a_lost_connection_and_a_bad_one_is_not(
     desk: FakeDesk, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     certificate(tmp_path, "first.example")
     files = {"certificate_file": str(tmp_path / "cert.pem"), "key_file": str(tmp_path / "key.pem")}
-    portal = make_portal(configured(free_port(), **files), desk, HandClock())
+    portal = make_portal(configured(free_port(), **files), desk, SystemClock(asyncio.get_event_loop()))
     portal.start()
-    assert await shake_hands(portal.port) == ("CN=first.example", "TLSv1.3")
+    open_connection = Spy()
+    reactor.connectSSL(  # type: ignore[attr-defined]
+        "127.0.0.1", portal.port, _Once(open_connection), ssl.CertificateOptions()
+    )
+    assert (await open_connection.done) == ("CN=first.example", "TLSv1.3")
     certificate(tmp_path, "second.example")
+    good = [(tmp_path / name).read_bytes() for name in ("cert.pem", "key.pem")]
     assert (await shake_hands(portal.port))[0] == "CN=second.example"
+    certificate(tmp_path, "ended.example", ended=True)
+    assert (await shake_hands(portal.port))[0] == "CN=second.example"
+    assert "cert.pem: it ended on" in caplog.text
+    certificate(tmp_path, "third.example")
+    (tmp_path / "key.pem").write_bytes(good[1])
+    assert (await shake_hands(portal.port))[0] == "CN=second.example"
+    assert "is not that of the certificate" in caplog.text
     (tmp_path / "cert.pem").write_text("half a file")
     assert (await shake_hands(portal.port))[0] == "CN=second.example"
-    assert "the former one stays in use" in caplog.text
+    assert caplog.text.count("stays in use") == 3
+    assert portal.certificate is not None
+    assert portal.certificate.renewable.refused == 3
+    open_connection.ask()
+    assert (await open_connection.done)[0] == "CN=first.example"
+    await portal.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_certificate_that_ended_is_told_at_the_start_and_served(
+    desk: FakeDesk, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate(tmp_path, "late.example", ended=True)
+    files = {"certificate_file": str(tmp_path / "cert.pem"), "key_file": str(tmp_path / "key.pem")}
+    portal = make_portal(configured(free_port(), **files), desk, SystemClock(asyncio.get_event_loop()))
+    assert "it ended on 20" in caplog.text
+    assert "it is not made out for localhost" in caplog.text
+    portal.start()
+    assert (await shake_hands(portal.port))[0] == "CN=late.example"
     await portal.stop()
 
 
@@ -214,6 +267,60 @@ def test_a_certificate_that_does_not_fit_its_key_is_refused_at_start(tmp_path: p
         Certificate(str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"))
     with pytest.raises(CertificateUnusable, match="none"):
         Certificate(str(tmp_path / "none.pem"), str(tmp_path / "key.pem"))
+
+
+@pytest_twisted.ensureDeferred
+async def test_plain_http_leads_to_the_portal_and_answers_a_certificate_authority(
+    desk: FakeDesk, tmp_path: pathlib.Path
+) -> None:
+    challenges = tmp_path / ".well-known" / "acme-challenge"
+    challenges.mkdir(parents=True)
+    (challenges / "a-token_1").write_text("a-token_1.thumbprint")
+    (tmp_path / ".well-known" / "secret").write_text("nobody's")
+    port = free_port()
+    config = configured(free_port(), http_port=port, acme_folder=str(tmp_path), public_url="https://visio.example")
+    portal = make_portal(config, desk, HandClock())
+    portal.start()
+    answers = {
+        "/.well-known/acme-challenge/a-token_1": (200, None, b"a-token_1.thumbprint"),
+        "/.well-known/acme-challenge/none": (404, None, b""),
+        "/.well-known/acme-challenge/..%2fsecret": (404, None, b""),
+        "/.well-known/acme-challenge/../secret": (404, None, b""),
+        "/Ab3-x": (308, "https://visio.example/Ab3-x", b""),
+        "//evil.example/": (308, "https://visio.example/", b""),
+        "/%0d%0aSet-Cookie:x": (308, "https://visio.example/", b""),
+    }
+    for path, (status, location, body) in answers.items():
+        found = await raw_get(port, path)
+        head, _, content = found.partition(b"\r\n\r\n")
+        assert head.startswith(f"HTTP/1.1 {status} ".encode()), (path, head)
+        assert content == body
+        told = re.search(rb"(?i)\r\nlocation: (\S+)", head)
+        assert (told[1].decode() if told else None) == location
+    await portal.stop()
+
+
+async def raw_get(port: int, path: str) -> bytes:
+    """The whole answer to a path that no library has tidied up."""
+
+    class Raw(Protocol):
+        def __init__(self) -> None:
+            self.got = b""
+            self.done: Deferred[bytes] = Deferred()
+
+        def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+            request = f"GET {path} HTTP/1.1\r\nHost: visio.example\r\nConnection: close\r\n\r\n"
+            self.transport.write(request.encode())  # type: ignore[union-attr]
+
+        def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+            self.got += data
+
+        def connectionLost(self, reason: object = None) -> None:  # noqa: N802 - Twisted's name
+            self.done.callback(self.got)
+
+    raw = Raw()
+    await connectProtocol(HostnameEndpoint(reactor, "127.0.0.1", port), raw)
+    return await raw.done
 
 
 @pytest_twisted.ensureDeferred
