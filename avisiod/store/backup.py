@@ -4,15 +4,12 @@ import hashlib
 import os
 import shutil
 import sqlite3
-import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import make_url
-
 from avisiod.ports import StoreUnavailable
-from avisiod.store import database
+from avisiod.store import database, dumps
 from avisiod.store.database import Database, inspect, is_url, open_database
 from avisiod.store.trail_check import Verdict, verify
 
@@ -35,7 +32,7 @@ def back_up(where: str | Path, target: Path, progress: Progress) -> Mapping[str,
     os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE))
     try:
         if is_url(where):
-            _dump(str(where), partial)
+            dumps.dump(str(where), partial)
             verdict = None
         else:
             _copy(Path(where), partial, progress)
@@ -60,8 +57,8 @@ def restore(where: str | Path, source: Path, progress: Progress) -> Mapping[str,
     StoreUnavailable, and nothing changed, where the backup is damaged, newer than this program, or its trail broken.
     """
     if is_url(where):
-        _undump(str(where), source)
-        return {"restored": str(source), "kept": ""}
+        verdict, schema = dumps.undump(str(where), source)
+        return {"restored": str(source), "kept": f"schema {schema}" if schema else "", "audit_last": verdict.last}
     path = Path(where)
     if not source.is_file():
         raise StoreUnavailable(f"there is no backup {source}; nothing was changed")
@@ -96,12 +93,8 @@ def check(source: Path) -> Verdict:
 def revisions(where: str | Path, copy: Path | None) -> set[str]:
     """The schema's revisions: of the copy of an SQLite file, or of a PostgreSQL database; none where it is empty."""
     if is_url(where):
-        there = _run(["psql", "-XAtc", "SELECT to_regclass('alembic_version')"], str(where))
-        return (
-            set(_run(["psql", "-XAtc", "SELECT version_num FROM alembic_version"], str(where)).split())
-            if there
-            else set()
-        )
+        there = dumps.asked(str(where), "SELECT to_regclass('alembic_version')")
+        return set(dumps.asked(str(where), "SELECT version_num FROM alembic_version").split()) if there else set()
     connection = sqlite3.connect(f"file:{copy}?mode=ro", uri=True)
     try:
         return {row[0] for row in connection.execute("SELECT version_num FROM alembic_version")}
@@ -178,38 +171,3 @@ def _to_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _dump(url: str, partial: Path) -> None:
-    _run(["pg_dump", "--format=custom", "--no-owner", "--file", str(partial)], url)
-
-
-def _undump(url: str, source: Path) -> None:
-    """All of it in one transaction: what is there goes, what was comes."""
-    if not source.is_file():
-        raise StoreUnavailable(f"there is no backup {source}; nothing was changed")
-    _run(["pg_restore", "--list", str(source)], url)
-    once = ("--single-transaction", "--clean", "--if-exists", "--no-owner", "--exit-on-error")
-    _run(["pg_restore", *once, "--dbname", make_url(url).database or "", str(source)], url)
-
-
-def _run(command: list[str], url: str) -> str:
-    """Run one of PostgreSQL's programs; what it wrote. The address goes by the environment, which none see."""
-    parsed = make_url(url)
-    host = parsed.host or parsed.query.get("host", "")
-    values = {
-        "PGDATABASE": parsed.database,
-        "PGUSER": parsed.username,
-        "PGPASSWORD": parsed.password,
-        "PGHOST": host if isinstance(host, str) else host[0],
-        "PGPORT": str(parsed.port) if parsed.port else None,
-    }
-    given = {name: str(value) for name, value in values.items() if value}
-    try:
-        done = subprocess.run(command, env=os.environ | given, capture_output=True, text=True, check=False)  # noqa: S603
-    except FileNotFoundError:
-        raise StoreUnavailable(f"{command[0]} is missing: install postgresql-client") from None
-    if done.returncode:
-        said = done.stderr.strip().rpartition("\n")[2]
-        raise StoreUnavailable(f"{command[0]} failed: {said}; nothing was changed")
-    return done.stdout.strip()
