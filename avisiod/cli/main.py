@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import click
 
 from avisiod.cli import copies, devices, firmware, history, lists, manual, money, sms
+from avisiod.cli.doctor import doctor
 from avisiod.cli.reach import CannotReach
 from avisiod.cli.selftest import selftest
 from avisiod.cli.session import Session
@@ -46,6 +47,7 @@ for command in (
     avisioctl.add_command(command)
 avisioctl.add_command(selftest)
 avisioctl.add_command(status)
+avisioctl.add_command(doctor)
 
 
 @avisioctl.command("completion", help="Print the completion of a shell: source it, or put it where the shell looks.")

@@ -14,6 +14,7 @@ from avisiod.backups import outcome
 from avisiod.cli.session import Session, common
 from avisiod.clock import wall_utc
 from avisiod.config import Config
+from avisiod.doctor import examination
 from avisiod.office import box, status_page
 
 DOWN = 3
@@ -32,7 +33,8 @@ def status(session: Session) -> None:
         sys.exit(DOWN)
     found = msgspec.convert(session.do("box.status"), box.Status)
     session.give(msgspec.to_builtins(found))
-    _show(session, status_page.page(found, wall_utc()))
+    last, now = examination.last(session.config), wall_utc()
+    _show(session, status_page.page(found, now, last.summary(now) if last else ""))
     if found.problems:
         sys.exit(1)
 
