@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import phonenumbers
 
-from avisiod import certificate_pair, config_sms_rules
+from avisiod import certificate_pair, config_board_rules, config_sms_rules
 from avisiod.clock import wall_utc
 from avisiod.config import AUDIO_CODECS, Config, Portal
 
@@ -54,6 +54,7 @@ def consistent(config: Config) -> Iterator[Finding]:
         _metrics,
         _provisioning,
         _sms,
+        _boards,
         _store,
         _backup,
         _log,
@@ -339,6 +340,11 @@ def _sms(config: Config) -> Iterator[Finding]:
         yield Finding(*found)
 
 
+def _boards(config: Config) -> Iterator[Finding]:
+    for found in config_board_rules.broken(config.boards.list):
+        yield Finding(*found)
+
+
 def _store(config: Config) -> Iterator[Finding]:
     url = config.store.url
     if url and not url.startswith("postgresql:"):
@@ -369,6 +375,9 @@ def _paths(config: Config) -> Iterator[tuple[str, str]]:
             value = getattr(values, name)
             if (name in ("path", "device", "folder") or name.endswith(("_file", "_folder"))) and value:
                 yield f"{section.name}.{name}", value
+    for place, board in enumerate(config.boards.list):
+        if board.device:
+            yield f"boards.list[{place}].device", board.device
     for place, route in enumerate(config.sms.routes):
         for name in ("device", "pin_file", "secret_file", "ca_file"):
             if path := getattr(route, name):

@@ -19,13 +19,14 @@ from twisted.python.failure import Failure
 from avisiod import certificate_pair, certificates, compiled, config_check, log
 from avisiod.backups import outcome
 from avisiod.box import Box
-from avisiod.calls.ids import CallId
+from avisiod.calls.ids import CallId, PhoneId
 from avisiod.calls.invitation import LINK_LENGTH, Invitations
 from avisiod.calls.reasons import EndReason
 from avisiod.calls.throttle import Throttle
 from avisiod.clock import SystemClock, Timer
 from avisiod.config import Config, IceServer
 from avisiod.devices import code_sms
+from avisiod.devices.board.room import BoardRoom
 from avisiod.devices.phones.room import PhoneRoom
 from avisiod.devices.sms.service import SmsService
 from avisiod.gateway import sealing, wire
@@ -40,6 +41,7 @@ from avisiod.log import FirstThenDebug
 from avisiod.office.counter import Counter, CounterClosed
 from avisiod.office.desk import site_of
 from avisiod.office.upkeep import Upkeep
+from avisiod.phone_ports import Device
 from avisiod.ports import Recording, StoreUnavailable
 from avisiod.recordings_disk import RecordingsDisk
 from avisiod.reloading import NotTaken, Reloading
@@ -128,6 +130,17 @@ class Daemon:
         self.phones = PhoneRoom(
             reactor, self.clock, config, devices, metrics.phones, metrics.provisioning, self.board.in_call
         )
+        for board in config.boards.list:
+            self.telemetry.metrics.boards.listed(board.name, [key.name for key in board.keys])
+        self.boards = BoardRoom(
+            reactor,
+            self.clock,
+            config.boards.list,
+            self.telemetry.metrics.boards,
+            calls=self.board.under_way,
+            place_of=self._place_of,
+            cut=self.board.cut_at_once,
+        )
         recordings = config.recordings
         self.disk = RecordingsDisk(Path(recordings.folder), recordings.keep_free_bytes, self.clock)
         self.counter = Counter(
@@ -173,6 +186,7 @@ class Daemon:
             raise CannotStart(str(error)) from None
         await self._within(TRANSCODERS_START_WITHIN_S, transcoders, "starting the transcoders")
         self.sms.start()
+        self.boards.start()
         self.portal.start()
         self.phones.start()
         self.telemetry.start()
@@ -275,6 +289,7 @@ class Daemon:
         self.upkeep.stop()
         await self._within(WORKERS_STOP_WITHIN_S, self.counter.stop(), "stopping the counter of staff")
         await self._within(WORKERS_STOP_WITHIN_S, self.sms.stop(), "closing the SMS routes")
+        await self._within(WORKERS_STOP_WITHIN_S, self.boards.stop(), "leaving the boards")
         stopping = [(worker, worker.stop()) for worker in self._workers]
         for worker, stopped in stopping:
             if not await self._within(WORKERS_STOP_WITHIN_S, stopped, f"stopping {worker.name}"):
@@ -342,6 +357,11 @@ class Daemon:
             self.board.unsealed -= tried - left
         finally:
             self._seal_again_at = self.clock.now() + SEAL_AGAIN_EVERY_S
+
+    def _place_of(self, phone: str) -> Device | None:
+        """Where a phone hangs, as far as is known."""
+        kept = self.phones.keeper.phones.get(PhoneId(phone))
+        return None if kept is None else kept.device
 
     def _cut(self, call: str) -> bool:
         """Staff ends a call; False where it is not under way."""
@@ -414,7 +434,7 @@ class Daemon:
             free_bytes=self.disk.free_bytes,
             disk_trouble=self.disk.trouble,
             refused=self.portal.refused,
-            sms_problems=self.sms.problems,
+            device_problems=[*self.sms.problems, *self.boards.problems],
         )
         self.missing()  # sees who answers, more often than the watchdog asks
         pools = {"sip": self.sip, "media": self.media, "transcode": self.transcoders}

@@ -124,7 +124,7 @@ class Telemetry:
         refused: Mapping[str, int],
         converted: int,
         conversions_refused: int,
-        sms_problems: Sequence[str] = (),
+        device_problems: Sequence[str] = (),
     ) -> None:
         """Every few seconds: what nobody reports by itself. None: it could not be found out. Empty: no trouble.
 
@@ -163,7 +163,7 @@ class Telemetry:
             problems.append(disk_trouble)
         if not store_up:
             problems.append("the database takes no writes: calls are refused; the journal says why")
-        problems.extend(sms_problems)
+        problems.extend(device_problems)
         if registered is None:
             problems.append("the edge's registrations cannot be read: is Kamailio running?")
         else:

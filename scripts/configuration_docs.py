@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from avisiod import config, config_sms, reload_rules
+from avisiod import config, config_board, config_sms, reload_rules
 from avisiod.config_section import Section
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,6 +45,9 @@ ENTRIES: dict[str, type[Section]] = {
     "An entry of sms.routes": config_sms.SmsRoute,
     "`request` of such a route": config_sms.SmsRequest,
     "`reports` of such a route": config_sms.SmsReports,
+    "An entry of boards.list": config_board.Board,
+    "An entry of `keys` of a board": config_board.BoardKey,
+    "An entry of `lamps` of a board": config_board.BoardLamp,
 }
 """What stands in lists, or within what does."""
 

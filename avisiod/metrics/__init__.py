@@ -12,6 +12,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from avisiod import compiled
 from avisiod.metrics.backups import BackupMetrics
+from avisiod.metrics.board import BoardMetrics
 from avisiod.metrics.calls import CallMetrics
 from avisiod.metrics.certificates import CertificateMetrics
 from avisiod.metrics.control import ControlMetrics
@@ -46,6 +47,7 @@ class Metrics:
         self.phones = PhoneMetrics(registry)
         self.provisioning = ProvisioningMetrics(registry)
         self.sms = SmsMetrics(registry)
+        self.boards = BoardMetrics(registry)
         self.sms_routes = SmsRouteMetrics(registry, self.sms)
         self.workers = WorkerMetrics(registry)
         self.doors = DoorMetrics(registry)

@@ -280,6 +280,10 @@ class Actions:
             logger.error("the legs were not bridged: %s", error, extra={"call": entry.call.id})
             self._post(entry, ev.MediaLost(self._now()))
 
+    async def unbridge(self, entry: Entry) -> None:
+        """Forward nothing more, ahead of the end that is on its way."""
+        await self._quietly(entry, self.media.unbridge(entry.call.id))
+
     async def _unbridge(self, entry: Entry, _command: do.Unbridge) -> None:
         await self._quietly(entry, self.media.unbridge(entry.call.id))
 

@@ -65,6 +65,8 @@ class Entry:
     """SHA-256 of the token that brings the relative back."""
     phone_quiet: float | None = None
     """When the phone was last heard, where that is some time ago; None while it is heard."""
+    cut: bool = False
+    """The emergency key ends it."""
     media_open: bool = False
     recording_folder: Path = Path()
     again_utc: datetime.datetime | None = None

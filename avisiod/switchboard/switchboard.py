@@ -256,6 +256,26 @@ class Switchboard:
 
     # Staff and service.
 
+    def cut_at_once(self, calls: Iterable[str]) -> None:
+        """End calls; nothing is forwarded from now on, before their end is stored, and even if it cannot be.
+
+        For the emergency key; a call that has ended already is passed over.
+        """
+        entries = [self.entries[CallId(call)] for call in calls if CallId(call) in self.entries]
+        ending = [
+            entry for entry in entries if not entry.cut and entry.call.state not in (State.ENDED, State.REFUSED)
+        ]
+        for entry in ending:
+            entry.cut = True
+            if self.actions is not None and entry.media_open:
+                run(self.actions.unbridge(entry))
+        for entry in ending:
+            self.post(entry, ev.StaffEnded(self.clock.now()))
+
+    def under_way(self) -> list[tuple[str, str]]:
+        """Call and phone of every call that has not ended."""
+        return [(entry.call.id, entry.call.phone) for entry in self._open()]
+
     def end_call(self, call: CallId) -> Deferred[None]:
         """Staff ends a call. KeyError if it is not open."""
         return self.post(self.entries[call], ev.StaffEnded(self.clock.now()))

@@ -13,8 +13,9 @@ from pathlib import Path
 from tests.bench import machine, report
 from tests.bench.figures import VERDICTS
 
-CALLS = {"join": 30, "deadline": 5, "recording": 4, "admission": 2000, "imports": 1}
-"""For each figure; of the deadline for each trouble, of the recording for each kind of relative."""
+CALLS = {"join": 30, "deadline": 5, "recording": 4, "admission": 2000, "imports": 1, "sms": 20, "key": 5}
+"""For each figure; of the deadline for each trouble, of the recording for each kind of relative, of SMS for each
+state of the first route, of the key for each protocol."""
 
 
 def main() -> int:
@@ -36,7 +37,7 @@ def main() -> int:
 
 def _measure(figure: str, calls: int, out: Path | None) -> int:
     # Peers of other figures are left alone: aiortc, Chromium and PyAV take their time to load.
-    from tests.bench import deadline, join, recording, rules
+    from tests.bench import deadline, join, key, recording, rules, sms
     from tests.bench.scene import Lines
 
     measures: dict[str, Callable[[Lines, int], None]] = {
@@ -45,6 +46,8 @@ def _measure(figure: str, calls: int, out: Path | None) -> int:
         "recording": recording.measure,
         "admission": rules.admission,
         "imports": rules.imports,
+        "sms": sms.measure,
+        "key": key.measure,
     }
     lines = Lines(figure, out)
     lines.add("machine", **machine.facts())

@@ -11,6 +11,9 @@ DEADLINE_MS = 200.0
 APART_MS = 40.0
 ADMISSION_P99_MS = 20.0
 IMPORT_S = 30.0
+SMS_P95_S = 1.0
+SMS_DEAD_S = 10.0
+KEY_MS = 300.0
 IMPORT_ROWS = 20_000
 
 
@@ -143,10 +146,48 @@ def imports(lines: Sequence[Line]) -> list[Verdict]:
     ]
 
 
+def sms(lines: Sequence[Line]) -> list[Verdict]:
+    """How soon a provider has the code."""
+    right = sum(line["right"] for line in measured(lines))
+    found = [
+        _all_measured(lines),
+        Verdict("each brings its own code", f"{right} of {len(measured(lines))}", right > 0),
+    ]
+    promises = {"healthy": (0.95, SMS_P95_S), "refused": (1.0, SMS_DEAD_S), "silent": (1.0, SMS_DEAD_S)}
+    for state, (share, limit) in promises.items():
+        taken = [line["s"] for line in measured(lines, state=state)]
+        s = percentile(taken, share) if taken else math.inf
+        at = f"at p{share * 100:g}" if share < 1 else "at most"
+        promise = f"an SMS leaves within {limit:g} s of dialling, first route {state}"
+        found.append(Verdict(promise, f"{s:.2f} s {at} of {len(taken)}", s <= limit))
+    return found
+
+
+def key(lines: Sequence[Line]) -> list[Verdict]:
+    """The last packets after a press, for each protocol."""
+    found = [_all_measured(lines)]
+    for protocol in dict.fromkeys(line["protocol"] for line in measured(lines)):
+        presses = measured(lines, protocol=protocol)
+        last = max(max(line["last_ms"]) for line in presses)
+        real = sum(
+            line["flowing_before"] == line["parties"] and set(line["reasons"]) == {"staff_ended"} for line in presses
+        )
+        found.append(
+            Verdict(
+                f"last packet within {KEY_MS:g} ms of the press ({protocol})",
+                f"{last:.0f} ms at most, {len(presses)} presses, {real} of them as intended",
+                last <= KEY_MS and real == len(presses),
+            )
+        )
+    return found
+
+
 VERDICTS: dict[str, Callable[[Sequence[Line]], list[Verdict]]] = {
     "join": join,
     "deadline": deadline,
     "recording": recording,
     "admission": admission,
     "imports": imports,
+    "sms": sms,
+    "key": key,
 }

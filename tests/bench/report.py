@@ -30,6 +30,13 @@ STAGES = {
 }
 
 
+SMS_STATES = {
+    "healthy": "works",
+    "refused": "refuses connections, the second works",
+    "silent": "takes the message and never answers, the second works",
+}
+
+
 def read(path: Path) -> list[Line]:
     """The lines of a run; none where it was not run."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -51,6 +58,25 @@ def _admission(lines: Sequence[Line]) -> list[str]:
 def _imports(lines: Sequence[Line]) -> list[str]:
     rows = [[line["what"], f"{line['rows']}", f"{line['s']:.1f}", f"{line['cpu_s']:.1f}"] for line in measured(lines)]
     return table(("contacts", "lines", "s", "s of work of the processor"), rows) if rows else []
+
+
+def _sms(lines: Sequence[Line]) -> list[str]:
+    rows = []
+    for state, name in SMS_STATES.items():
+        taken = [line["s"] for line in measured(lines, state=state)]
+        if taken:
+            routes = ", ".join(sorted({line["route"] for line in measured(lines, state=state)}))
+            rows.append([name, *(f"{percentile(taken, share):.2f}" for share in (0.5, 0.95, 1.0)), routes])
+    return table(("seconds from dialling, first route", "p50", "p95", "max", "brought by"), rows) if rows else []
+
+
+def _key(lines: Sequence[Line]) -> list[str]:
+    rows = []
+    for protocol in dict.fromkeys(line["protocol"] for line in measured(lines)):
+        last = [ms for line in measured(lines, protocol=protocol) for ms in line["last_ms"]]
+        rows.append([protocol, *(f"{percentile(last, share):.0f}" for share in (0.5, 0.95, 1.0)), str(len(last))])
+    head = ("ms from the press to the last packet at a party", "p50", "p95", "max", "parties")
+    return table(head, rows) if rows else []
 
 
 def write() -> list[Line]:
@@ -202,5 +228,7 @@ FIGURES = {
     "recording": _recording,
     "admission": _admission,
     "imports": _imports,
+    "sms": _sms,
+    "key": _key,
 }
 """What makes the tables of each figure, in the page's order."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.numbered import NumberedPhone
-from tests.e2e.stage import Stage
+from tests.e2e.stage import ContactEntry, Stage
 from tests.peers.sip_client import SipClient
 from tests.peers.waiting import NotSeen, wait_until
 
@@ -29,8 +29,12 @@ def new_folder(name: str) -> Path:
 class Dialled:
     """A call of an exact phone that was answered: it waits for its relative."""
 
-    def __init__(self, stage: Stage, phone: NumberedPhone, client: SipClient, id_: str, code: str) -> None:
+    def __init__(
+        self, stage: Stage, phone: NumberedPhone, client: SipClient, id_: str, code: str, dialled_at: float = 0.0
+    ) -> None:
         self.stage, self.phone, self.client, self.id, self.code = stage, phone, client, id_, code
+        self.dialled_at = dialled_at
+        """When the INVITE went out, on the monotonic clock."""
 
     def journal(self) -> list[dict[str, Any]]:
         return self.stage.journal(self.id)
@@ -65,22 +69,23 @@ class Dialled:
 
 
 @contextlib.contextmanager
-def dialled(stage: Stage) -> Iterator[Dialled]:
-    """A phone of its own dials; the code has come."""
-    entry, contact = stage.phones["cell1"], stage.contacts[0]
+def dialled(stage: Stage, user: str = "cell1", contact: ContactEntry | None = None) -> Iterator[Dialled]:
+    """A phone dials, to the first contact unless another is named; the code has come."""
+    entry, contact = stage.phones[user], contact or stage.contacts[0]
     with NumberedPhone() as phone, SipClient(stage.edge.edge, entry.user, entry.password) as client:
         known, sms = {call["id"] for call in stage.calls()}, stage.sms.mark()
         client.register()
         client.new_dialogue()
+        dialled_at = time.monotonic()
         answer = client.authenticated("INVITE", f"sip:{contact.dialled}@avisio", phone.offer())
         if answer.status != 200:
             raise NotSeen(f"the call was answered with {answer.status}")
         client.established(answer)
         client.send(client.within("ACK").encode())
         phone.connect(answer.body.decode())
-        code = stage.wait_code(since=sms)
+        code = stage.wait_code(contact, since=sms)
         (id_,) = {call["id"] for call in stage.calls()} - known
-        call = Dialled(stage, phone, client, id_, code)
+        call = Dialled(stage, phone, client, id_, code, dialled_at)
         try:
             yield call
         finally:

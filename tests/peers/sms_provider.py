@@ -12,6 +12,7 @@ import hmac
 import json
 import ssl
 import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -43,6 +44,8 @@ class Taken:
     sender: str
     callback: str
     asked: dict[str, Any]
+    at: float = dataclasses.field(default_factory=time.monotonic)
+    """On the monotonic clock."""
 
 
 class SmsProvider:
@@ -57,6 +60,8 @@ class SmsProvider:
         self.taken: Feed[Taken] = Feed(f"the provider {kind}")
         self.asked = 0
         self.released = threading.Event()
+        self.on_taken: Callable[[Any], None] = lambda _taken: None
+        """Told of each message, in a thread of ours."""
         provider = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -153,6 +158,7 @@ class SmsProvider:
         """Accept; its name."""
         taken = Taken(f"SM{len(self.taken.items()) + 1:04d}", number, text, sender, callback, asked)
         self.taken.add(taken)
+        self.on_taken(taken)
         return taken.id
 
 

@@ -587,3 +587,23 @@ async def test_a_keyframe_is_asked_for_by_info_both_ways(scene: Scene) -> None:
     assert scene.media.last("ask_picture")[1:] == (entry.call.id, "outside")
     scene.board.phone_picture_wanted(entry.call.id)
     assert scene.sip.last("ask_picture")[1:] == ("s1",)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_cut_stops_the_media_before_anything_is_stored_and_though_nothing_can_be(scene: Scene) -> None:
+    entry, *_ = await scene.connect()
+    stored: Deferred[None] = Deferred()
+
+    async def hangs(*_: object) -> None:
+        await stored
+        raise StoreUnavailable("the disk is gone")
+
+    scene.store.save_call = hangs  # type: ignore[method-assign,assignment]
+    scene.board.cut_at_once([entry.call.id, "unknown"])
+    scene.board.cut_at_once([entry.call.id])
+    assert scene.media.names()[-1] == "unbridge"
+    assert scene.media.names().count("unbridge") == 1
+    stored.callback(None)
+    await eventually(lambda: entry.call.state is State.ENDED, "ended")
+    assert entry.call.reason is EndReason.STAFF_ENDED
+    assert scene.board.under_way() == []
