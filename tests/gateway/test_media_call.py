@@ -9,6 +9,7 @@ import re
 import time
 import weakref
 
+import aioice
 import msgspec
 import pytest
 import pytest_twisted
@@ -188,6 +189,24 @@ async def test_media_passes_both_ways_once_bridged_and_not_before(scene):
     assert {packet[12:] for packet in scene.seen(102)} == {KEY}
     assert {rtp.payload_type(packet) for _, packet in scene.phone.received[Kind.VIDEO]} == {99}
     assert scene.phone.payloads(Kind.AUDIO)[-1].startswith(b"page")
+
+
+@scene
+async def test_the_page_may_be_in_an_ipv6_network_while_the_phone_is_not(scene):
+    shop = scene.call._shop
+    ports = UdpPorts("::1", shop.settings.outside_ports)
+    shop.outside = msgspec.structs.replace(shop.outside, ports=ports)
+    page = scene.page = Page(scene.monkeypatch)
+    scene.monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda **_: ["::1"])
+    answer = transport_of(await scene.call.open_outside("s1", sdp_offer(await page.offer()), []))
+    assert {each.split()[4] for each in answer.candidates} == {"::1"}
+    await page.ice_to(answer)
+    await page.dtls_to(answer)
+    await scene.flowing()
+    scene.call.bridge(time.monotonic() + 60)
+    await scene.both_send(KEY, 3)
+    await until(lambda: len(scene.seen(102)) == 3, "the page has all")
+    await until(lambda: len(scene.phone.received[Kind.VIDEO]) == 3, "the phone has all")
 
 
 @scene

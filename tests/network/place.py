@@ -10,12 +10,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.e2e.stage import Stage, make_certificate
+from tests.network.firewall import adapted
 from tests.network.internet import BOX_INSIDE, BOX_OUTSIDE, CORE, PHONES, Internet
 from tests.peers import assets
 from tests.peers.baresip import BaresipPhone
 from tests.peers.browser import Chromium, Relative
 from tests.peers.processes import Process
 
+ETC = Path(__file__).resolve().parents[2] / "etc"
 SECRET = "shared-with-coturn"
 CALL_S = 300
 """As the phone's film and speech last."""
@@ -50,6 +52,7 @@ class Place(Stage):
             with self.net.box.entered():
                 super().start()
                 made.callback(super().stop)
+            self.firewall()
             with self.net.page.entered():
                 self.chromium = made.enter_context(Chromium(flags=self._trusted()))
             self._made = made.pop_all()
@@ -60,17 +63,30 @@ class Place(Stage):
         with self.net.box.entered():
             self._made.close()
 
+    def firewall(self) -> None:
+        """Everything here happens behind the firewall that is shipped."""
+        media = self.settings["media"]
+        values = {
+            "prison": '"lan"',
+            "outside": '"wan"',
+            "phones": "{ 10.1.0.0/24 }",
+            "admins": "{ 10.1.0.240/28 }",
+            "sip": str(self.edge.port),
+            "sips": str(self.edge.tls_port or 5061),
+            "phone_media": "{}-{}".format(*media["phone_ports"]),
+            "outside_media": "{}-{}".format(*media["outside_ports"]),
+        }
+        self.net.box.run("nft", "-f", "-", text=adapted(values))
+
     def _coturn(self) -> Process:
         make_certificate(self.folder / "turn.crt", self.folder / "turn.key")
-        argv = ["turnserver", "-n", "--no-cli", f"--listening-ip={CORE}", f"--relay-ip={CORE}", "--realm=avisio"]
-        argv += ["--listening-port=443", "--tls-listening-port=443", "--no-udp", "--no-dtls", "--no-tcp"]
-        argv += [
-            "--no-multicast-peers",
-            "--denied-peer-ip=0.0.0.0-255.255.255.255",
-            f"--allowed-peer-ip={BOX_OUTSIDE}",
-        ]
-        argv += [f"--cert={self.folder}/turn.crt", f"--pkey={self.folder}/turn.key"]
-        argv += ["--use-auth-secret", f"--static-auth-secret={SECRET}", "--log-file=stdout", "--verbose"]
+        text = (ETC / "coturn" / "turnserver.conf").read_text().replace("/etc/coturn/", f"{self.folder}/")
+        for shipped, here in (("198.51.100.2", CORE), ("198.51.100.1", BOX_OUTSIDE), ("CHANGE-ME", SECRET)):
+            assert shipped in text
+            text = text.replace(shipped, here)
+        file = self.folder / "turnserver.conf"
+        file.write_text(text.replace("\nsyslog\n", "\n"))
+        argv: list[str | Path] = ["turnserver", "-c", file, "--log-file=stdout", "--verbose"]
         argv += [f"--pidfile={self.folder}/turn.pid", f"--db={self.folder}/turn.db"]
         return Process(argv, name="coturn", log=self.folder / "coturn.log")
 

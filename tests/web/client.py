@@ -55,8 +55,9 @@ async def connect(
     origin: str | None = None,
     protocols: tuple[str, ...] = (messages.SUBPROTOCOL,),
     headers: dict[str, str] | None = None,
+    endpoint: Any = None,
 ) -> WebPage:
-    """Open a page; ConnectionError when the portal refuses."""
+    """Open a page; ConnectionError when the portal refuses. `endpoint`: where it connects to, if not to that port."""
     factory = WebSocketClientFactory(
         f"ws://localhost:{port}{messages.PATH}",
         origin=origin if origin is not None else f"http://localhost:{port}",
@@ -64,7 +65,7 @@ async def connect(
         headers=headers or {},
     )
     factory.protocol = WebPage
-    page: WebPage = await HostnameEndpoint(reactor, "127.0.0.1", port).connect(factory)
+    page: WebPage = await (endpoint or HostnameEndpoint(reactor, "127.0.0.1", port)).connect(factory)
     await page.opened
     return page
 

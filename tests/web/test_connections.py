@@ -6,6 +6,7 @@ import pathlib
 import re
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 import pytest_twisted
 from cryptography import x509
@@ -135,6 +136,24 @@ async def test_one_address_has_so_many_pages(served: Served) -> None:
     await page.hears("welcome")
     with pytest.raises(ConnectionError):
         await connect(served.portal.port)
+
+
+@pytest.mark.parametrize(("address", "visitors"), [("::1", ["::1"]), ("::", ["::1", "127.0.0.1"])])
+@pytest_twisted.ensureDeferred
+async def test_the_portal_answers_in_ipv6_and_on_both_where_it_is_bound_to_both(
+    desk: FakeDesk, address: str, visitors: list[str]
+) -> None:
+    config = configured(free_port())
+    config = msgspec.structs.replace(config, portal=msgspec.structs.replace(config.portal, address=address))
+    portal = make_portal(config, desk, HandClock())
+    portal.start()
+    for host in visitors:
+        page = await connect(portal.port, endpoint=HostnameEndpoint(reactor, host, portal.port))
+        await page.hears("welcome")
+        page.join()
+        await page.hears("joined")
+        assert desk.asked[-1][-1] == host
+    await portal.stop()
 
 
 @pytest_twisted.ensureDeferred
