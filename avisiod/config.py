@@ -189,6 +189,8 @@ class Store(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The database, on a local disk; not used where `url` names another."""
     url: str = ""
     """A PostgreSQL database for several boxes, such as postgresql:///avisiod?host=/run/postgresql; empty: `path`."""
+    box: str = ""
+    """This box's name among those that share `url`, which must not change while calls are open; empty: the host's."""
     audit_days: Annotated[int, Meta(ge=1)] = 1096
     """The audit trail's lines are kept so many days; the daemon deletes what is older, once a day."""
     inventory_file: str = "/etc/avisiod/inventory.yaml"

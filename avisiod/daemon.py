@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import secrets
+import socket
 import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -104,7 +105,8 @@ class Daemon:
         self.config = config
         self.clock = SystemClock(asyncio.get_event_loop())
         where = config.store.url or config.store.path
-        self.store = Store(where, reactor, config.sip.realm, config.site.time_zone)
+        box = (config.store.box or socket.gethostname()) if config.store.url else ""
+        self.store = Store(where, reactor, config.sip.realm, config.site.time_zone, box)
         self.telemetry = Telemetry(reactor, config, self.clock)
         self.notifier = Notifier(self.clock)
         self.vitals = Vitals(2 * (watchdog_interval_s() or USUAL_WATCHDOG_S / 2), self.clock.now())

@@ -192,6 +192,8 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     charge_cents: int = 0
     extra: str | None = None
     """The granted extra call that this one uses: used up once it counts."""
+    box: str = ""
+    """Which of the boxes that share the database has it: the others leave it alone. The store fills it in."""
 
 
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -169,7 +169,7 @@ class _Case:
 
     def room(self, *, confidential: bool) -> None:
         """One call at a time for the contact, and room for its recording; a confidential line needs none."""
-        if self.facts.contact_busy:
+        if self.facts.contact_busy or self.dossier.contact_elsewhere:
             self.refuse(EndReason.CONTACT_BUSY, "contact", "is in a call")
         if confidential:
             self.note("recording", "none: the line is confidential")
@@ -237,7 +237,7 @@ class _Case:
             self.refuse(EndReason.DETAINEE_UNKNOWN, "detainee", "this phone has no occupant")
         how = "identified" if line.shared else "the occupant"
         self.note("detainee", f"{detainee.id}, {how}, regime {detainee.regime}, {detainee.status}")
-        if self.facts.detainee_busy:
+        if self.facts.detainee_busy or self.dossier.detainee_elsewhere:
             self.refuse(EndReason.DETAINEE_BUSY, "detainee", "is in a call on another phone")
         return detainee
 

@@ -45,3 +45,6 @@ class Dossier:
     tariffs: tuple[Tariff, ...] = ()
     balance_cents: int = 0
     """Of the detainee's account, without what is held."""
+    contact_elsewhere: bool = False
+    """The contact is in a call of another box that shares the database; the same of the detainee."""
+    detainee_elsewhere: bool = False

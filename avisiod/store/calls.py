@@ -46,6 +46,7 @@ def save(connection: Connection, record: CallRecord, at_utc: datetime.datetime) 
         "hold_cents": record.hold_cents,
         "charge_cents": charge,
         "extra": record.extra,
+        "box": record.box,
     }
     changed = {calls.c[name]: value for name, value in values.items() if name not in ("id", "created_utc")}
     insert = upsert(connection.dialect, calls).values(values)
@@ -83,13 +84,14 @@ def since(connection: Connection, moment: datetime.datetime | None, limit: int) 
     return [record_from(row) for row in connection.execute(query)]
 
 
-def end_open(connection: Connection, reason: EndReason, at_utc: datetime.datetime) -> list[CallId]:
+def end_open(connection: Connection, reason: EndReason, at_utc: datetime.datetime, box: str = "") -> list[CallId]:
     """End every call that has not, and settle it; one that was already refused keeps its own reason.
 
-    Their ids, oldest first.
+    With `box` those of other boxes are left alone, unless they are forsaken. Their ids, oldest first.
     """
     query = select(calls).where(calls.c.state != "ended").order_by(calls.c.created_utc, calls.c.id)
-    still_open = [record_from(row) for row in connection.execute(query).all()]
+    found = [record_from(row) for row in connection.execute(query).all()]
+    still_open = [each for each in found if not box or each.box in ("", box) or forsaken(each, at_utc)]
     for record in still_open:
         ended = msgspec.structs.replace(
             record,
@@ -100,6 +102,33 @@ def end_open(connection: Connection, reason: EndReason, at_utc: datetime.datetim
         )
         save(connection, ended, at_utc)
     return [record.id for record in still_open]
+
+
+FORSAKEN_S = 7200.0
+"""More than a call can last beside its connected time, on any settings."""
+
+
+def forsaken(record: CallRecord, at_utc: datetime.datetime) -> bool:
+    """Whether its box is gone for good: no call is open for so long."""
+    return (at_utc - record.created_utc).total_seconds() > record.limit_s + FORSAKEN_S
+
+
+def busy_elsewhere(
+    connection: Connection,
+    box: str,
+    contact: ContactId | None,
+    detainee: DetaineeId | None,
+    at_utc: datetime.datetime,
+) -> tuple[bool, bool]:
+    """Whether the contact, and the detainee, are in a call of another box; never where `box` is empty."""
+    if not box:
+        return False, False
+    query = select(calls).where(calls.c.state.not_in(("ended", "refused")), calls.c.box.not_in(("", box)))
+    others = [each for row in connection.execute(query) if not forsaken(each := record_from(row), at_utc)]
+    return (
+        contact is not None and any(each.contact == contact for each in others),
+        detainee is not None and any(each.detainee == detainee for each in others),
+    )
 
 
 def record_from(row: Row[Any]) -> CallRecord:
@@ -123,6 +152,7 @@ def record_from(row: Row[Any]) -> CallRecord:
         hold_cents=row.hold_cents,
         charge_cents=row.charge_cents,
         extra=row.extra,
+        box=row.box,
     )
 
 

@@ -1,5 +1,6 @@
 """Reads what admission rests on, at one instant: people, lines, hours, allowances, prices, the past, the balance."""
 
+import dataclasses
 import datetime
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +24,7 @@ from avisiod.calls.quotas import Allowance, PastCall, history_since
 from avisiod.calls.schedule import ScheduleException, Window
 from avisiod.calls.tariff import Tariff
 from avisiod.store import books
+from avisiod.store import calls as calls_kept
 from avisiod.store.schema import calls, contact_phones, contacts, phones
 from avisiod.store.schema_rules import (
     allowances,
@@ -46,11 +48,12 @@ def facts(
     number: Number | None,
     at_utc: datetime.datetime,
     zone: datetime.tzinfo,
+    box: str = "",
 ) -> Dossier:
     """All that is kept about a phone, who calls from it, and the dialled number.
 
-    Without `detainee` the occupant of a single phone is the one who calls. Everything is read in the connection's
-    transaction: one state of the database throughout.
+    Without `detainee` the occupant of a single phone is the one who calls. With `box` the calls of other boxes count.
+    Everything is read in the connection's transaction: one state of the database throughout.
     """
     line = line_of(connection, phone)
     if detainee is None and line is not None and not line.shared:
@@ -58,19 +61,25 @@ def facts(
     person = detainee_of(connection, detainee) if detainee is not None else None
     callee = callee_of(connection, number) if number is not None else None
     classes = classes_of(connection)
-    found = Dossier(line=line, callee=callee, authorities=authorities_of(connection), classes=classes)
+    contact = callee.id if callee is not None else None
+    busy = calls_kept.busy_elsewhere(connection, box, contact, detainee, at_utc)
+    found = Dossier(
+        line=line,
+        callee=callee,
+        authorities=authorities_of(connection),
+        classes=classes,
+        contact_elsewhere=busy[0],
+        detainee_elsewhere=busy[1],
+    )
     if person is None:
         return found
     scopes = person.scopes
     local = at_utc.astimezone(zone).replace(tzinfo=None)
     limits = allowances_of(connection, scopes)
-    return Dossier(
-        line=line,
-        callee=callee,
+    return dataclasses.replace(
+        found,
         detainee=person,
         authorisation=authorisation_of(connection, person.id, callee.id) if callee is not None else None,
-        authorities=found.authorities,
-        classes=classes,
         windows=windows_of(connection, scopes),
         exceptions=exceptions_of(connection, scopes, local),
         allowances=limits,

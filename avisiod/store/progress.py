@@ -28,9 +28,11 @@ def save(connection: Connection, record: CallRecord, entry: JournalEntry, *with_
         keep(connection, thing, entry.at_utc, record.id, record.detainee)
 
 
-def end_open(connection: Connection, reason: EndReason, at_utc: datetime.datetime, at: float) -> list[CallId]:
-    """End and settle every call that was left open, with a journal entry each; their ids."""
-    ended = calls.end_open(connection, reason, at_utc)
+def end_open(
+    connection: Connection, reason: EndReason, at_utc: datetime.datetime, at: float, box: str = ""
+) -> list[CallId]:
+    """End and settle every call that was left open, with a journal entry each; their ids. With `box` only its own."""
+    ended = calls.end_open(connection, reason, at_utc, box)
     for call in ended:
         details = {"reason": reason.value}
         entry = JournalEntry(call=call, at_utc=at_utc, at=at, event="ended_at_start", details=details)

@@ -96,6 +96,7 @@ calls = Table(
     Column("hold_cents", BigInteger, nullable=False, server_default="0"),
     Column("charge_cents", BigInteger, nullable=False, server_default="0"),
     Column("extra", String(64)),
+    Column("box", String(64), nullable=False, server_default=""),
     ForeignKeyConstraint(["detainee"], ["detainees.id"], name="fk_calls_detainee"),
     CheckConstraint("hold_cents >= 0", name="hold_cents"),
     CheckConstraint("charge_cents >= 0", name="charge_cents"),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 from sqlalchemy import Connection
 from twisted.internet import defer, threads
 from twisted.internet.interfaces import IReactorFromThreads
@@ -65,15 +66,17 @@ class Store:
         reactor: IReactorFromThreads,
         realm: str = "avisio",
         time_zone: str = "Europe/Paris",
+        box: str = "",
     ) -> None:
         """`where`: the path of an SQLite file, or the URL of a PostgreSQL database.
 
         `realm`: of the phones' digest, to which the HA1 values belong. `time_zone`: the site's (IANA), to whose
-        calendar hours and quotas belong.
+        calendar hours and quotas belong. `box`: our name among those that share the database; empty: it is ours only.
         """
         self._where = where
         self._zone = zoneinfo.ZoneInfo(time_zone)
         self._realm = realm
+        self._box = box
         self._reactor = reactor
         self._writer = ThreadPool(minthreads=1, maxthreads=1, name="store-writer")
         self._reader = ThreadPool(minthreads=1, maxthreads=1, name="store-reader")
@@ -119,7 +122,8 @@ class Store:
 
         StoreRefused where an InvitationSpent among `with_it` was spent before: then nothing of all this is saved.
         """
-        return self._write(lambda connection: progress.save(connection, record, entry, *with_it))
+        ours = msgspec.structs.replace(record, box=self._box)
+        return self._write(lambda connection: progress.save(connection, ours, entry, *with_it))
 
     def add_event(self, entry: JournalEntry) -> Deferred[None]:
         """Append to a call's journal without a change of its state."""
@@ -143,8 +147,8 @@ class Store:
         return self._write(lambda connection: recordings.save(connection, recording))
 
     def end_open_calls(self, reason: EndReason, at_utc: datetime.datetime, at: float) -> Deferred[list[CallId]]:
-        """End every call that was left open, with a journal entry each; their ids."""
-        return self._write(lambda connection: progress.end_open(connection, reason, at_utc, at))
+        """End every call of this box that was left open, with a journal entry each; their ids."""
+        return self._write(lambda connection: progress.end_open(connection, reason, at_utc, at, self._box))
 
     def sync_inventory(self, listed_phones: Sequence[Phone], listed_contacts: Sequence[Contact]) -> Deferred[None]:
         """Make phones and contacts what the inventory says, in one transaction."""
@@ -167,7 +171,8 @@ class Store:
         self, phone: PhoneId, detainee: DetaineeId | None, number: Number | None, at_utc: datetime.datetime
     ) -> Deferred[Dossier]:
         """All that is kept about this call, read in one transaction."""
-        return self._read(lambda connection: dossiers.facts(connection, phone, detainee, number, at_utc, self._zone))
+        zone, box = self._zone, self._box
+        return self._read(lambda connection: dossiers.facts(connection, phone, detainee, number, at_utc, zone, box))
 
     def pin_record(self, phone: PhoneId, identifier: str) -> Deferred[PinRecord]:
         """What is known of who typed this identifier."""

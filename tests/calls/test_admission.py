@@ -100,6 +100,14 @@ def refused(**changes: Any) -> Refused:
     return verdict
 
 
+@pytest.mark.parametrize(
+    ("who", "reason"),
+    [("contact_elsewhere", EndReason.CONTACT_BUSY), ("detainee_elsewhere", EndReason.DETAINEE_BUSY)],
+)
+def test_who_is_in_a_call_of_another_box_is_busy_here(who: str, reason: EndReason) -> None:
+    assert refused(**{who: True}).reason is reason
+
+
 def closure(kind: Any = "closed", scope: Scope = SITE, hour: int = 14) -> ScheduleException:
     return ScheduleException(
         id="e",
