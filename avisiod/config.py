@@ -241,7 +241,7 @@ class Admin(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A Unix socket; its folder must be there."""
     group: str = ""
     """Members of this group may use it; empty: root and the daemon's user only. They may do all that avisioctl can
-    until somebody is designated (`avisioctl staff`); from then on each may do what their roles say."""
+    until somebody is designated (`avisioctl staff add`); from then on each may do what their roles say."""
     designation_days: Annotated[int, Meta(ge=0)] = 366
     """Roles that watch or interrupt are given for so many days at most, renewable; 0: without end."""
 

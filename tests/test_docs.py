@@ -1,0 +1,212 @@
+"""What the documentation says is there: every page in the index, links and anchors, commands, settings, tests."""
+
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import pytest
+import yaml
+
+from avisiod import config
+from avisiod.cli.main import avisioctl
+from avisiod.config_section import Section
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+ELSEWHERE = {"build", "node_modules", "texts"}
+"""The last: what pages are made of, whose links are looked at in the page."""
+
+FENCE = re.compile(r"^[ \t]*```(\w*)[^\n]*\n(.*?)^[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
+TEST_FILE = re.compile(r"\btests/[\w/]+\.py\b")
+SETTING = re.compile(r"^([a-z]+)\.([a-z_]+)\b(?!\.[a-z])")
+METRIC = re.compile(r"\b(avisiod_[a-z_]+)\b")
+FILE_ENDINGS = {"crt", "csr", "key", "md", "pem", "py", "rules", "service", "timer", "yaml"}
+NO_METRIC = {"avisiod_config"}
+LEFT_OPEN = re.compile(r"…|\.\.\.|COMMAND|\|")
+"""What a reader has to fill in themselves: only the words before it are looked at."""
+
+
+def markdown() -> list[Path]:
+    """Every Markdown file of the repository."""
+    found = []
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in ELSEWHERE]
+        found += [Path(folder) / name for name in names if name.endswith(".md")]
+    return sorted(found)
+
+
+PAGES = [path for path in markdown() if DOCS in path.parents or path.parent == ROOT]
+"""What people read; charters and the like are texts of the product."""
+EVERY = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def without_fences(text: str) -> str:
+    return FENCE.sub("", text)
+
+
+def anchors(page: Path) -> set[str]:
+    """As GitHub makes them of headings."""
+    found: set[str] = set()
+    for heading in HEADING.findall(without_fences(page.read_text("utf-8"))):
+        plain = LINK.sub(lambda link: link.group(0)[1:].partition("]")[0], heading)
+        slug = re.sub(r"[^\w\- ]", "", plain.lower()).strip().replace(" ", "-")
+        count = 0
+        while (name := f"{slug}-{count}" if count else slug) in found:
+            count += 1
+        found.add(name)
+    return found
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (DOCS / "README.md").read_text("utf-8")
+    named = {(DOCS / target.partition("#")[0]).resolve() for target in LINK.findall(index)}
+    missing = {
+        str(path.relative_to(DOCS))
+        for path in DOCS.rglob("*.md")
+        if path.parent.name != "decisions" and path.resolve() not in named and path != DOCS / "README.md"
+    }
+    assert not missing
+    assert (DOCS / "decisions").resolve() in named
+    assert "docs/README.md" in LINK.findall((ROOT / "README.md").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("page", markdown(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    dead = []
+    for target in LINK.findall(without_fences(page.read_text("utf-8"))):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        if not there.exists() or (anchor and there.suffix == ".md" and anchor not in anchors(there)):
+            dead.append(target)
+    assert not dead
+
+
+def commands_in(text: str, program: str) -> Iterator[tuple[str, bool]]:
+    """Each use of a command, without the program's own name; and whether it is whole (a line to be typed)."""
+    start = re.compile(rf"(?<![\w/.-]){program} ((?:[^\s;&|>)]|(?<=\S) )*)")
+    for _, block in FENCE.findall(text):
+        for line in block.splitlines():
+            for found in start.finditer(line.partition("  #")[0].partition(" # ")[0]):
+                if not re.match(r"\s*(#|\[)", line):
+                    yield found.group(1).strip(), True
+    for code in CODE.findall(without_fences(text)):
+        if found := re.match(rf"{program}((?: |$).*)", code):
+            yield found.group(1).strip(), False
+
+
+def wrong_with(words: str, *, whole: bool) -> str:
+    """What click would say to a use of avisioctl, empty if nothing."""
+    opened = LEFT_OPEN.search(words)
+    given = shlex.split(words[: opened.start()] if opened else words)
+    command: click.Command = avisioctl
+    while given and isinstance(command, click.Group) and not given[0].startswith("--json"):
+        if given[0] == "--config":
+            given = given[2:]
+        elif given[0] in ("-h", "--help"):
+            return ""
+        elif given[0] in command.commands:
+            command, given = command.commands[given[0]], given[1:]
+        else:
+            return f"there is no avisioctl {words}"
+    if isinstance(command, click.Group) and not command.invoke_without_command:
+        return "" if opened or not words else f"avisioctl {words} is no command by itself"
+    known = {name for each in command.params for name in (*each.opts, *each.secondary_opts)} | {"-h", "--help"}
+    unknown = [word for word in given if word.startswith("--") and word.partition("=")[0] not in known]
+    if unknown:
+        return f"avisioctl {words}: there is no {unknown}"
+    if whole and not opened:
+        try:
+            command.make_context("avisioctl", given)
+        except click.ClickException as error:
+            return f"avisioctl {words}: {error.format_message()}"
+    return ""
+
+
+@EVERY
+def test_every_command_is_there(page: Path) -> None:
+    text = page.read_text("utf-8")
+    wrong = [wrong_with(words, whole=whole) for words, whole in commands_in(text, "avisioctl")]
+    assert not [each for each in wrong if each]
+
+
+@pytest.mark.parametrize(
+    ("words", "whole", "right"),
+    [
+        ("status", True, True),
+        ("people add d-0001 --register-number 12345", False, True),
+        ("roles change supervisor --may …", True, True),
+        ("detainees", False, False),
+        ("people", False, False),
+        ("phones", False, True),
+        ("people …", False, True),
+        ("calls cut", False, True),
+        ("calls cut", True, False),
+        ("status --verbose", False, False),
+    ],
+)
+def test_commands_that_are_not_there_are_noticed(words: str, whole: bool, right: bool) -> None:
+    assert (wrong_with(words, whole=whole) == "") == right
+
+
+def keys_of(kind: type[Section]) -> dict[str, Any]:
+    return {field.name: field.type for field in msgspec.structs.fields(kind)}
+
+
+SECTIONS = keys_of(config.Config)
+
+
+def unknown_keys(loaded: Any, kind: Any, path: str) -> Iterator[str]:
+    """Keys of a piece of settings, as YAML has read it, that avisiod does not know."""
+    if not (isinstance(kind, type) and issubclass(kind, Section) and isinstance(loaded, dict)):
+        return
+    known = keys_of(kind)
+    for name, value in loaded.items():
+        if name not in known:
+            yield f"{path}{name}"
+            continue
+        inner = known[name]
+        entries = value if isinstance(value, list) else [value]
+        for candidate in getattr(inner, "__args__", (inner,)):
+            for entry in entries:
+                yield from unknown_keys(entry, candidate, f"{path}{name}.")
+
+
+@EVERY
+def test_every_setting_is_there(page: Path) -> None:
+    text = page.read_text("utf-8")
+    wrong = []
+    for code in CODE.findall(without_fences(text)):
+        found = SETTING.match(code)
+        if not found or found[1] not in SECTIONS or found[2] in FILE_ENDINGS:
+            continue
+        if found[2] not in keys_of(SECTIONS[found[1]]):
+            wrong.append(found[0])
+    for _, block in FENCE.findall(text):
+        try:
+            loaded = yaml.safe_load(block)
+        except yaml.YAMLError:
+            continue
+        if isinstance(loaded, dict) and set(loaded) & set(SECTIONS) and "contacts" not in loaded:
+            wrong += list(unknown_keys({k: v for k, v in loaded.items() if k in SECTIONS}, config.Config, ""))
+    assert not wrong
+
+
+@EVERY
+def test_every_metric_and_every_test_named_is_there(page: Path) -> None:
+    text = page.read_text("utf-8")
+    listed = set(METRIC.findall((DOCS / "metrics.md").read_text("utf-8")))
+    known = listed | {name.removesuffix("_total") for name in listed}
+    coded = {name for code in CODE.findall(text) for name in METRIC.findall(code)}
+    plain = {re.sub(r"_(bucket|count|sum)$", "", name) for name in coded}
+    assert plain - known - NO_METRIC == set()
+    assert [name for name in set(TEST_FILE.findall(text)) if not (ROOT / name).exists()] == []
