@@ -83,7 +83,7 @@ def stored(config: Config) -> str:
 
 def daemon(config: Config) -> str:
     """It answers, and has nothing to complain about."""
-    status, body = _get(config.metrics.address, config.metrics.port, "/health")
+    status, body = _metrics(config, "/health")
     problems = _HEALTH.decode(body)["problems"]
     if problems or status != http.HTTPStatus.OK:
         raise Wrong("; ".join(problems) or f"it answers {status}", "journalctl -u avisiod -p warning -b")
@@ -92,7 +92,7 @@ def daemon(config: Config) -> str:
 
 def workers(config: Config) -> str:
     """SIP and media workers serve, as many as are set."""
-    _, body = _get(config.metrics.address, config.metrics.port, "/metrics")
+    _, body = _metrics(config, "/metrics")
     up = {
         sample.labels["kind"]: int(sample.value)
         for family in text_string_to_metric_families(body.decode())
@@ -218,6 +218,14 @@ def selftest(session: Session) -> None:
                 session.out.print(Text(f"                {check.remedy}"), soft_wrap=True)
     if not all(check.ok for check in found):
         sys.exit(1)
+
+
+def _metrics(config: Config, path: str) -> tuple[int, bytes]:
+    metrics = config.metrics
+    status, body = _get(metrics.address, metrics.port, path, tls=bool(metrics.certificate_file))
+    if status == http.HTTPStatus.UNAUTHORIZED:
+        raise Wrong("it answers, but not without the password of metrics.user", "look at it with that password")
+    return status, body
 
 
 def _get(address: str, port: int, path: str, *, tls: bool = False, host: str = "") -> tuple[int, bytes]:

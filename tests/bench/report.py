@@ -7,6 +7,7 @@ from statistics import median
 
 from tests.bench.figures import VERDICTS, Line, farthest, is_real, measured, percentile
 from tests.bench.scene import OUT
+from tests.deb import page as deb_page
 from tests.soak import page
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
@@ -87,8 +88,9 @@ def write() -> list[Line]:
         everything += lines
         parts.append((TEXTS / f"{name}.md").read_text())
         parts.append("\n".join([*_where(lines), "", *_verdicts(name, lines), "", *tables(lines)]) + "\n")
-    if soak := page.standing(PAGE.read_text()):
-        parts.append(soak.rstrip("\n") + "\n")  # two hours of it are measured by themselves
+    # What is measured by itself: the package's trial, hours of calls.
+    standing = [each.standing(PAGE.read_text()) for each in (deb_page, page)]
+    parts += [part.rstrip("\n") + "\n" for part in standing if part]
     parts.append((TEXTS / "end.md").read_text())
     PAGE.write_text("\n".join(parts))
     return everything

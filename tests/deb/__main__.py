@@ -13,8 +13,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.bench import machine as bench_machine
+from tests.deb import page
+from tests.deb.changes import Changes
 from tests.deb.machine import PHONE, PRISON, ROOT, Machine, tell
-from tests.deb.trial import PASSWORD, Trial
+from tests.deb.trial import PASSWORD
 from tests.peers.baresip import BaresipPhone
 from tests.peers.browser import Chromium
 from tests.peers.waiting import NotSeen
@@ -35,21 +38,26 @@ def main() -> int:
         machine.make()
         tell("a fresh Debian 12")
         with machine.booted():
-            _try(machine, Trial(machine, deb), folder)
+            steps = Changes(machine, deb)
+            _try(machine, steps, folder)
     except (NotSeen, OSError, subprocess.SubprocessError) as error:
         tell(f"it stopped here: {error}")
         sys.stdout.write(f"\n  the machine's folder and log are left in {folder}\n")
         return 1
     tell("powered off")
+    facts = {**bench_machine.facts(), "load": f"{os.getloadavg()[2]:.1f} over the last quarter of an hour"}
+    page.write(facts, steps.figures, steps.memory)
     shutil.rmtree(folder)
     return 0
 
 
-def _try(machine: Machine, steps: Trial, folder: Path) -> None:
+def _try(machine: Machine, steps: Changes, folder: Path) -> None:
     machine.join_networks()
     steps.install()
     with steps.modem() as modem:
         steps.configure()
+        steps.measure()
+        steps.backed_up()
         steps.options()
         phone = BaresipPhone(
             folder / "phone", user="cell-101", password=PASSWORD, edge=f"{PRISON}:5060", address=PHONE
@@ -61,6 +69,16 @@ def _try(machine: Machine, steps: Trial, folder: Path) -> None:
             steps.killed(phone, modem, browser)
             steps.hung()
             steps.stopped(phone, modem, browser)
+            steps.make_later(folder)
+            steps.full_disk()
+            steps.no_backup()
+            steps.upgraded(phone, modem, browser)
+            steps.rolled_back()
+            steps.cut_off()
+            steps.rolled_back()
+            steps.foreign_database()
+    steps.removed()
+    steps.purged()
 
 
 if __name__ == "__main__":

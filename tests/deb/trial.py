@@ -5,12 +5,15 @@ import json
 import re
 import socket
 import sqlite3
+import statistics
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pyrage
 
 from tests.deb.machine import OUTSIDE, PHONE, PRISON, Machine, see, tell
 from tests.e2e.stage import code_of, make_certificate
@@ -36,6 +39,7 @@ portal:
   certificate_file: /etc/avisiod/portal.pem
   key_file: /etc/avisiod/portal.key
 modem: {{device: /run/soft-modem}}
+backup: {{recipients: [{pyrage.x25519.Identity.generate().to_public()}]}}
 """
 INVENTORY = f"""\
 phones:
@@ -43,6 +47,7 @@ phones:
 contacts:
   - {{id: c-0001, number: "{NUMBER}"}}
 """
+STARTS = 3
 PASSWORD = "a-password-for-a-try"
 
 
@@ -53,6 +58,8 @@ class Trial:
         self.machine = machine
         self.deb = deb
         self.etc = machine.root / "etc" / "avisiod"
+        self.memory: dict[str, list[float]] = {}
+        """MiB of each idle process by kind; what several share is counted once (PSS of proc(5))."""
         self.figures: dict[str, float] = {"deb_mb": deb.stat().st_size / 1e6}
 
     # --- From nothing to a call
@@ -109,6 +116,46 @@ class Trial:
             wait_until(lambda: self.runs("sh", "-c", ours), 30, "the modem's port")
             yield modem
 
+    def measure(self) -> None:
+        """How quickly it starts, and what it takes while nobody calls."""
+        took = []
+        for _ in range(STARTS):
+            self.machine.run("systemctl", "restart", "avisiod")
+            begin, ready = (
+                int(self.machine.show("avisiod", f"{moment}TimestampMonotonic"))
+                for moment in ("ExecMainStart", "ActiveEnter")
+            )
+            took.append((ready - begin) / 1e6)
+        self.figures["ready_s"] = statistics.median(took)
+        wait_until(self.is_whole, 60, "a green selftest")
+        for unit in UNITS:
+            group = self.machine.show(unit, "ControlGroup").removeprefix("/")
+            pids = self.machine.says("cat", f"/sys/fs/cgroup/{group}/cgroup.procs").split()
+            for pid in pids:
+                rollup = self.machine.says("cat", f"/proc/{pid}/smaps_rollup")
+                mib = int(re.findall(r"(?m)^Pss:\s+(\d+)", rollup)[0]) / 1024
+                command = self.machine.says("cat", f"/proc/{pid}/cmdline").split("\0")
+                kind = (
+                    command[2].rpartition(".")[2]
+                    if command[1:2] == ["-m"]
+                    else "control"
+                    if unit == "avisiod"
+                    else "edge"
+                )
+                self.memory.setdefault(kind, []).append(mib)
+        self.figures["idle_mib"] = sum(map(sum, self.memory.values()))
+        tell(f"from start to READY: {self.figures['ready_s']:.1f} s; idle: {self.figures['idle_mib']:.0f} MiB")
+        tell(", ".join(f"{kind} {len(each)} x {sum(each) / len(each):.0f} MiB" for kind, each in self.memory.items()))
+
+    def backed_up(self) -> None:
+        """What the timer starts each night does its work."""
+        timer = self.machine.says("systemctl", "is-active", "avisiod-backup.timer").strip()
+        see(timer == "active", f"the timer of the backup runs: {timer}")
+        self.machine.run("systemctl", "start", "avisiod-backup.service")
+        made = list((self.machine.root / DATA / "backups").glob("*.age"))
+        see(len(made) == 1 and made[0].stat().st_mode & 0o077 == 0, f"a sealed backup: {made}")
+        tell("the timer's service made a sealed backup")
+
     def options(self) -> None:
         """The edge answers who asks whether it is there, from the prison's network."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
@@ -136,9 +183,7 @@ class Trial:
     def call(self, phone: BaresipPhone, modem: Process, browser: Chromium) -> Iterator[tuple[Relative, str]]:
         """A call in which both see each other; the relative, and the call's id."""
         wait_until(lambda: "avisiod_modem_usable 1.0" in self.metrics(), 60, "a modem that can send")
-        since = modem.lines.mark()
-        phone.dial(NUMBER)
-        sms = json.loads(modem.lines.wait(lambda line: line.startswith("{"), 60, "an SMS", since))
+        sms = self._invited(phone, modem)
         relative = browser.relative()
         try:
             portal.join(relative, URL, code_of(sms["text"]))
@@ -149,6 +194,24 @@ class Trial:
             yield relative, str(self.rows("select id from calls order by created_utc desc limit 1")[0][0])
         finally:
             relative.close()
+
+    def _invited(self, phone: BaresipPhone, modem: Process) -> dict[str, str]:
+        """Dial until a code is sent: for a second after a start the edge says that no worker is there."""
+        since, dialled = modem.lines.mark(), [phone.events.mark()]
+        phone.dial(NUMBER)
+
+        def sent() -> list[str]:
+            return [line for line in modem.lines.items(since) if line.startswith("{")]
+
+        def sent_at_last() -> bool:
+            if not sent() and any(event.type == "CALL_CLOSED" for event in phone.events.items(dialled[-1])):
+                dialled.append(phone.events.mark())
+                phone.dial(NUMBER)
+            return bool(sent())
+
+        wait_until(sent_at_last, 90, "an SMS", 1.0)
+        found: dict[str, str] = json.loads(sent()[0])
+        return found
 
     def whole_call(self, phone: BaresipPhone, modem: Process, browser: Chromium) -> None:
         """Seen in the status while it runs, in journal and recordings when it is over."""
