@@ -117,6 +117,10 @@ class Media(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A browser without RTP, RTCP and ICE consent for this long is interrupted."""
     behind_nat: bool = False
     """Phones stand behind NAT: lock to the first valid source instead of the address in their SDP."""
+    cpus: tuple[Annotated[int, Meta(ge=0)], ...] = ()
+    """Processors that media workers run on, by their numbers; empty: all."""
+    nice: Annotated[int, Meta(ge=-10, le=19)] = 0
+    """Niceness of media workers: below 0 they come before the rest of the box."""
     worker_memory_mib: Annotated[int, Meta(ge=0)] = 2048
     """A SIP or media worker with more MiB of memory gets no new call and is replaced after its last; 0: no limit."""
     prompts_folder: str = ""
@@ -189,6 +193,8 @@ class Store(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The database, on a local disk; not used where `url` names another."""
     url: str = ""
     """A PostgreSQL database for several boxes, such as postgresql:///avisiod?host=/run/postgresql; empty: `path`."""
+    url_file: str = ""
+    """A file with that address, where it has a password in it; it counts before `url`."""
     box: str = ""
     """This box's name among those that share `url`, which must not change while calls are open; empty: the host's."""
     audit_days: Annotated[int, Meta(ge=1)] = 1096

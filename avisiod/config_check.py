@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from avisiod import config_rules
+from avisiod import config_rules, secret_files
 from avisiod.config import Config
 from avisiod.config_rules import Finding
 from avisiod.config_section import Section
@@ -62,12 +62,21 @@ def load(path: str | Path, *, files: bool = True) -> Config:
         problem = Problem("", error.line, error.reason + column, error.remedy)
         raise ConfigError(path, (problem,)) from None
     reading = _Reading(document)
-    config = reading.section(Config, document.data, ())
+    config = _with_url(reading.section(Config, secret_files.placed(document.data), ()))
     rules = [*config_rules.consistent(config), *(config_rules.files(config) if files else ())]
     reading.judge(rules)
     if reading.problems:
         raise ConfigError(path, tuple(sorted(reading.problems, key=lambda problem: problem.line)))
     return config
+
+
+def _with_url(config: Config) -> Config:
+    """With the database's address out of its file; as it is where that cannot be read, which another rule tells."""
+    try:
+        url = Path(config.store.url_file).read_text(encoding="utf-8").strip() if config.store.url_file else ""
+    except OSError:
+        url = ""
+    return msgspec.structs.replace(config, store=msgspec.structs.replace(config.store, url=url)) if url else config
 
 
 def check(path: str | Path) -> int:

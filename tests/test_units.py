@@ -39,7 +39,7 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", UNITS)
 def test_systemd_finds_little_left_open(name: str) -> None:
     done = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", "--threshold=25", str(FOLDER / name)],
+        ["systemd-analyze", "security", "--offline=true", "--threshold=19", str(FOLDER / name)],
         capture_output=True,
         text=True,
     )

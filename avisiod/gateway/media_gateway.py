@@ -77,6 +77,8 @@ def settings_of(config: Config, count: int) -> list[MediaWorkerSettings]:
             keys_need_tls=config.phones.keys_need_tls,
             prompts_folder=config.media.prompts_folder,
             keep_free_bytes=config.recordings.keep_free_bytes,
+            cpus=config.media.cpus,
+            nice=config.media.nice,
             log_level=config.log.level,
         )
         for n in range(count)

@@ -26,6 +26,7 @@ from avisiod.clock import install_reactor
 from avisiod.gateway import wire
 from avisiod.gateway.detour import from_descriptor
 from avisiod.gateway.media_call import MediaCall
+from avisiod.gateway.placement import settle
 from avisiod.gateway.settings import MediaWorkerSettings, media_settings
 from avisiod.gateway.workshop import Workshop
 from avisiod.log import setup_worker
@@ -185,6 +186,7 @@ class _Link(amp.AMP):
         except msgspec.DecodeError as error:
             raise wire.WorkerError(f"the settings cannot be read: {error}") from error
         setup_worker(decoded.log_level, f"media-{decoded.worker}")
+        settle(decoded.cpus, decoded.nice)
         self.worker.configure(decoded)
         return {}
 

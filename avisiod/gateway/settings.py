@@ -21,6 +21,8 @@ class MediaWorkerSettings(msgspec.Struct, kw_only=True, frozen=True):
     keys_need_tls: bool
     prompts_folder: str
     keep_free_bytes: int
+    cpus: tuple[int, ...] = ()
+    nice: int = 0
     log_level: str
 
 

@@ -15,7 +15,7 @@ from twisted.web.server import Site
 from avisiod.clock import Clock
 from avisiod.config import Config
 from avisiod.ports import Desk
-from avisiod.web import charter, texts
+from avisiod.web import charter, inherited, texts
 from avisiod.web.conversation import Conversation, Line
 from avisiod.web.doorman import Doorman
 from avisiod.web.headers import request_class
@@ -93,8 +93,15 @@ class RelativesPortal:
                 portal.address,
             )
         any_reactor: Any = reactor
+        handed = inherited.take(portal.port)
         try:
-            self._listening = any_reactor.listenTCP(portal.port, self.doorman, interface=portal.address, backlog=128)
+            if handed is not None:
+                self._listening = any_reactor.adoptStreamPort(handed.fileno(), handed.family, self.doorman)
+                handed.close()
+            else:
+                self._listening = any_reactor.listenTCP(
+                    portal.port, self.doorman, interface=portal.address, backlog=128
+                )
         except CannotListenError as error:
             raise PortalCannotStart(
                 f"portal.address {portal.address}, portal.port {portal.port}: {error.socketError}"
