@@ -5,11 +5,14 @@ Whatever is written passes `redact` first: the last line of defence, behind call
 """
 
 import collections
+import contextlib
+import contextvars
 import datetime
 import logging
 import os
 import re
 import sys
+from collections.abc import Iterator
 from typing import NamedTuple, TextIO
 
 from avisiod.calls.ids import masked
@@ -100,8 +103,48 @@ class _Redacting(logging.Formatter):
         return " ".join(parts)
 
 
+KNOWN_AT_MOST = 1000
+"""Calls of which more than the id is kept: of older ones the lines have what they bring themselves."""
+
+_known: dict[str, dict[str, str]] = {}
+_about: contextvars.ContextVar[str] = contextvars.ContextVar("call", default="")
+
+
+def remember(key: str, *, call: str = "", phone: str = "", reason: str = "") -> None:
+    """What every further line of a call has beside `key`, its id, in this process.
+
+    `call` is the id where `key` is another name of it: that of a dialogue or a page, which lines may be logged with
+    as `extra={"call": key}`. Empty values change nothing.
+    """
+    fields = _known.pop(key, {})
+    fields.update({name: value for name, value in (("call", call), ("phone", phone), ("reason", reason)) if value})
+    _known[key] = fields
+    if len(_known) > KNOWN_AT_MOST:
+        del _known[next(iter(_known))]
+
+
+def phone_of(key: str) -> str:
+    """The phone that was remembered; empty where none was."""
+    return _known.get(key, {}).get("phone", "")
+
+
+@contextlib.contextmanager
+def about(call: str) -> Iterator[None]:
+    """Lines without a call of their own are about this one: within, and in tasks and timers that begin within."""
+    token = _about.set(call)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # a coroutine that is ended from outside ends in another context
+            _about.reset(token)
+
+
 def _fields(record: logging.LogRecord) -> dict[str, str]:
-    values = ((name, getattr(record, name, None)) for name in FIELDS)
+    key = str(getattr(record, "call", None) or _about.get())
+    known = _known.get(key, {}) if key else {}
+    found = {"call": known.get("call", key), "phone": known.get("phone"), "reason": known.get("reason")}
+    values = ((name, getattr(record, name, None) if name != "call" else None) for name in FIELDS)
+    values = ((name, value or found[name]) for name, value in values)
     return {name: _CONTROL.sub("?", str(value)) for name, value in values if value is not None and value != ""}
 
 
@@ -186,7 +229,7 @@ class _RecentHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = self.format(record).partition("\n")[0]
-            self.kept.append(Told(wall_utc(), record.levelname, text, str(getattr(record, "call", None) or "")))
+            self.kept.append(Told(wall_utc(), record.levelname, text, _fields(record).get("call", "")))
         except Exception:  # noqa: BLE001 - as in _JournalHandler
             _say_broken(record, sys.stderr)
 

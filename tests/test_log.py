@@ -1,5 +1,6 @@
 """What reaches a log: the call's id, never a secret."""
 
+import asyncio
 import contextlib
 import io
 import logging
@@ -8,7 +9,8 @@ import re
 import string
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -250,3 +252,87 @@ def test_a_failure_warns_once_and_its_end_is_told(caplog: pytest.LogCaptureFixtu
         ("INFO", "modem answers (after 2 failed attempts)"),
         ("WARNING", "again"),
     ]
+
+
+def about_call(monkeypatch: pytest.MonkeyPatch, tell: Callable[[logging.Logger], None]) -> list[dict[str, str]]:
+    """The fields CALL_ID, PHONE and REASON of each line that `tell` tells, as the journal gets them."""
+    sent: list[tuple[str, ...]] = []
+    monkeypatch.setattr("systemd.journal.sendv", lambda *fields: sent.append(fields))
+    with logger_with(log._JournalHandler("avisiod"), prefix=False) as logger:
+        tell(logger)
+    lines = [dict(field.split("=", 1) for field in fields) for fields in sent]
+    return [{name: value for name, value in line.items() if name in log.FIELDS.values()} for line in lines]
+
+
+def test_what_is_known_of_a_call_is_in_its_every_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tell(logger: logging.Logger) -> None:
+        log.remember("c1", phone="cell1")
+        logger.info("begins", extra={"call": "c1"})
+        log.remember("c1", reason="limit_reached")
+        log.remember("c1", phone="")
+        logger.info("ends", extra={"call": "c1"})
+        logger.info("of another", extra={"call": "c2"})
+        logger.info("of none")
+
+    begins, ends, other, none = about_call(monkeypatch, tell)
+    assert begins == {"CALL_ID": "c1", "PHONE": "cell1"}
+    assert ends == {"CALL_ID": "c1", "PHONE": "cell1", "REASON": "limit_reached"}
+    assert other == {"CALL_ID": "c2"}
+    assert none == {}
+    assert log.phone_of("c1") == "cell1"
+    assert log.phone_of("c2") == ""
+
+
+def test_a_dialogue_and_a_page_are_lines_of_their_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    log.remember("dialogue", phone="cell1")
+    log.remember("dialogue", call="c1")
+    told = about_call(monkeypatch, lambda logger: logger.info("rings", extra={"call": "dialogue"}))
+    assert told == [{"CALL_ID": "c1", "PHONE": "cell1"}]
+
+
+def test_what_begins_within_a_call_is_about_it_and_nothing_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(logger: logging.Logger) -> None:
+        loop, fired = asyncio.get_running_loop(), asyncio.Event()
+
+        async def task() -> None:
+            await asyncio.sleep(0)
+            logger.info("task")
+
+        with log.about("c1"):
+            logger.info("within")
+            logger.info("of its own", extra={"call": "c2"})
+            begun = asyncio.ensure_future(task())
+            loop.call_soon(lambda: (logger.info("timer"), fired.set()))
+        logger.info("after")
+        await begun
+        await fired.wait()
+
+    def tell(logger: logging.Logger) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(asyncio.run, scene(logger)).result()
+
+    told = about_call(monkeypatch, tell)
+    assert sorted(line.get("CALL_ID", "") for line in told) == ["", "c1", "c1", "c1", "c2"]
+
+
+def test_no_number_of_calls_fills_the_memory() -> None:
+    for number in range(2 * log.KNOWN_AT_MOST):
+        log.remember(f"call-{number}", phone="cell1")
+    assert len(log._known) <= log.KNOWN_AT_MOST
+    assert log.phone_of(f"call-{2 * log.KNOWN_AT_MOST - 1}") == "cell1"
+    assert log.phone_of("call-0") == ""
+
+
+def test_the_latest_warnings_are_kept_for_whoever_asks_and_hold_no_secret() -> None:
+    handler = log._RecentHandler()
+    with logger_with(handler, prefix=False) as logger:
+        logger.info("not this")
+        for number in range(log.RECENT + 5):
+            logger.warning("number %d, code %s", number, "123456", extra={"call": "c9"})
+    kept = handler.kept
+    assert len(kept) == log.RECENT
+    assert (kept[-1].text, kept[-1].level, kept[-1].call) == (
+        f"number {log.RECENT + 4}, code ******",
+        "WARNING",
+        "c9",
+    )

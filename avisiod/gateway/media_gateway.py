@@ -16,6 +16,7 @@ from avisiod.gateway.settings import MediaWorkerSettings
 from avisiod.gateway.stats import CallStats, call_stats
 from avisiod.gateway.transcode_gateway import TranscodeGateway
 from avisiod.gateway.worker_pool import WorkerPool, heard
+from avisiod.log import phone_of
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ class MediaGateway(WorkerPool):
         self._worker_of[call] = min(up, key=lambda n: (self.workers[n].retiring, self.holds(n)))
         try:
             facts = {"offer": offer, "confidential": confidential, "language": language, "secure": secure}
-            answer = await self._ask(call, wire.OpenCall, **facts)
+            answer = await self._ask(call, wire.OpenCall, phone=phone_of(call), **facts)
         except wire.WorkerError:
             self._worker_of.pop(call, None)
             raise
@@ -186,7 +187,9 @@ class MediaGateway(WorkerPool):
     def _relink(self, call: str, link: socket.socket) -> None:
         """The call's transcoder ended; another one is at the end of this link."""
         asked = self._ask(call, wire.LinkTranscoder, link=link.fileno())
-        asked.addErrback(lambda failure: logger.info("not converted on: %s", failure.getErrorMessage()))
+        asked.addErrback(
+            lambda failure: logger.info("not converted on: %s", failure.getErrorMessage(), extra={"call": call})
+        )
         asked.addBoth(lambda _: link.close())
 
     async def add_candidate(self, call: str, session: str, candidate: str) -> None:

@@ -13,6 +13,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -29,7 +30,7 @@ from avisiod.gateway.media_call import MediaCall
 from avisiod.gateway.placement import settle
 from avisiod.gateway.settings import MediaWorkerSettings, media_settings
 from avisiod.gateway.workshop import Workshop
-from avisiod.log import setup_worker
+from avisiod.log import about, remember, setup_worker
 from avisiod.privacy import hide_memory
 
 log = logging.getLogger(__name__)
@@ -118,7 +119,9 @@ class MediaWorker:
             return
         self._draining = True
         for call in self._calls:
-            task = asyncio.get_running_loop().create_task(self.close(call, LOST_REASON))
+            remember(call, reason=LOST_REASON)
+            with about(call):
+                task = asyncio.get_running_loop().create_task(self.close(call, LOST_REASON))
             self._closing.add(task)
             task.add_done_callback(self._closed)
         self._end_when_empty()
@@ -157,7 +160,8 @@ class _Link(amp.AMP):
         self.worker.drain()
 
     def _later(self, call: str, coroutine: Coroutine[Any, Any, dict[str, object]]) -> Deferred[dict[str, object]]:
-        return Deferred.fromFuture(asyncio.ensure_future(self._guarded(call, coroutine)))
+        with about(call):  # and whatever begins in it
+            return Deferred.fromFuture(asyncio.ensure_future(self._guarded(call, coroutine)))
 
     async def _guarded(self, call: str, coroutine: Coroutine[Any, Any, dict[str, object]]) -> dict[str, object]:
         """AMP closes the connection on an error that is not declared; here it may cost one call only."""
@@ -171,7 +175,8 @@ class _Link(amp.AMP):
 
     def _now(self, call: str, function: Callable[[MediaCall], None]) -> dict[str, object]:
         try:
-            function(self.worker.call(call))
+            with about(call):
+                function(self.worker.call(call))
         except wire.WorkerError:
             raise
         except Exception as error:
@@ -206,10 +211,13 @@ class _Link(amp.AMP):
 
     @wire.OpenCall.responder
     def open_call(
-        self, call: str, offer: str, confidential: bool, language: str, secure: bool
+        self, call: str, offer: str, confidential: bool, language: str, secure: bool, phone: str | None = None
     ) -> Deferred[dict[str, object]]:
+        remember(call, phone=phone or "")
+
         async def run() -> dict[str, object]:
             answer = await self.worker.open(call, offer, confidential=confidential, language=language, secure=secure)
+            log.info("the phone's leg is open: %s", _lines(answer), extra={"call": call})
             return {"answer": answer}
 
         return self._later(call, run())
@@ -291,6 +299,8 @@ class _Link(amp.AMP):
 
     @wire.SealRecording.responder
     def seal_recording(self, call: str, reason: str) -> Deferred[dict[str, object]]:
+        remember(call, reason=reason)
+
         async def run() -> dict[str, object]:
             return {"recording": await self.worker.call(call).seal(reason)}
 
@@ -298,6 +308,8 @@ class _Link(amp.AMP):
 
     @wire.Bridge.responder
     def bridge(self, call: str, deadline: float) -> dict[str, object]:
+        left = deadline - time.monotonic()
+        log.info("joins both legs, for %.0f s at most", left, extra={"call": call})
         return self._now(call, lambda media: media.bridge(deadline))
 
     @wire.Unbridge.responder
@@ -310,10 +322,20 @@ class _Link(amp.AMP):
 
     @wire.CloseCall.responder
     def close_call(self, call: str, reason: str) -> Deferred[dict[str, object]]:
+        remember(call, reason=reason)
+
         async def run() -> dict[str, object]:
-            return {"recording": await self.worker.close(call, reason)}
+            manifest = await self.worker.close(call, reason)
+            log.info("is closed: %s", reason or "nobody's call", extra={"call": call})
+            return {"recording": manifest}
 
         return self._later(call, run())
+
+
+def _lines(answer: str) -> str:
+    """The media lines of a session description, for people: `audio RTP/AVP, video RTP/SAVP`."""
+    media = [line.split() for line in answer.splitlines() if line.startswith("m=")]
+    return ", ".join(f"{words[0].removeprefix('m=')} {words[2]}" for words in media if words[1] != "0") or "nothing"
 
 
 def main() -> None:

@@ -43,7 +43,7 @@ def guarded(callback: Callable[Concatenate[Owner, P], None]) -> Callable[Concate
         try:
             callback(self, *args, **kwargs)
         except Exception:
-            log.exception("%s failed", callback.__name__)
+            log.exception("%s failed", callback.__name__, extra={"call": getattr(self, "sip_call", "")})
 
     safe.__doc__ = callback.__doc__
     return safe

@@ -16,8 +16,8 @@ from avisiod.gateway.worker_pool import WorkerPool, heard
 class SipListener(Protocol):
     """Who hears the phones: the switchboard. Methods return at once and do not raise."""
 
-    def invited(self, sip_call: str, phone: str, number: str, offer: str, *, secure: bool) -> None:
-        """A phone dials; `secure` over TLS."""
+    def invited(self, sip_call: str, phone: str, number: str, offer: str, *, secure: bool) -> str:
+        """A phone dials; `secure` over TLS. The id of the call that begins, for the worker's own log."""
 
     def acknowledged(self, sip_call: str) -> None:
         """Its ACK arrived."""
@@ -153,9 +153,12 @@ class _SipLink(amp.AMP):
     @wire.Invited.responder
     def invited(self, sip_call: str, phone: str, number: str, offer: str, secure: bool) -> dict[str, object]:
         name, listener = self._gateway.begun(self._worker, sip_call), self._gateway.listener
-        if listener is not None and not heard(lambda: listener.invited(name, phone, number, offer, secure=secure)):
+        calls: list[str] = []
+        if listener is not None and not heard(
+            lambda: calls.append(listener.invited(name, phone, number, offer, secure=secure))
+        ):
             raise wire.WorkerError("control failed on this call; it is not known")
-        return {}
+        return {"call": calls[0] if calls else ""}
 
     @wire.Acknowledged.responder
     def acknowledged(self, sip_call: str) -> dict[str, object]:

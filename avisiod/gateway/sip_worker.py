@@ -88,7 +88,14 @@ class SipWorker:
     def _tell(self, command: type[amp.Command], arguments: dict[str, str | int]) -> None:
         if self._link is None:
             return
-        told: defer.Deferred[object] = self._link.callRemote(command, **arguments)
+        told: defer.Deferred[Any] = self._link.callRemote(command, **arguments)
+        if command is wire.Invited:
+            sip_call = str(arguments["sip_call"])
+            logs.remember(sip_call, phone=str(arguments["phone"]))
+            told.addCallback(lambda answer: logs.remember(sip_call, call=answer.get("call") or ""))
+        elif command is wire.SipEnded:
+            text = "the dialogue is over: by %s, status %s"
+            log.info(text, arguments["by"], arguments["status"], extra={"call": arguments["sip_call"]})
         told.addErrback(self._untold, command, str(arguments.get("sip_call", "")))
 
     def _untold(self, failure: Failure, command: type[amp.Command], sip_call: str) -> None:
@@ -141,14 +148,18 @@ class ControlLink(amp.AMP):
 
     @wire.AnswerInvite.responder
     def _answer_invite(self, sip_call: str, answer: str) -> defer.Deferred[dict[str, object]]:
+        log.info("answers the phone with 200", extra={"call": sip_call})
         return _done(self._worker.endpoint.answer(sip_call, answer))
 
     @wire.RejectInvite.responder
     def _reject_invite(self, sip_call: str, status: int, reason: str) -> defer.Deferred[dict[str, object]]:
+        log.info("refuses the phone's offer with %d (%s)", status, reason, extra={"call": sip_call})
         return _done(self._worker.endpoint.reject(sip_call, status, reason))
 
     @wire.HangUp.responder
     def _hang_up(self, sip_call: str, status: int, reason: str) -> defer.Deferred[dict[str, object]]:
+        logs.remember(sip_call, reason=reason)
+        log.info("hangs the phone up with %d (%s)", status, reason, extra={"call": sip_call})
         return _done(self._worker.endpoint.hang_up(sip_call, status, reason))
 
     @wire.AskPictureByInfo.responder

@@ -20,6 +20,7 @@ from avisiod.gateway import transcode_link, wire
 from avisiod.gateway.settings import TranscodeWorkerSettings
 from avisiod.gateway.stats import TranscoderStats, transcoder_stats
 from avisiod.gateway.worker_pool import WorkerPool, heard
+from avisiod.log import phone_of
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +108,9 @@ class TranscodeGateway(WorkerPool):
             return None
         try:
             with theirs:
-                await self.workers[free[0]].call(wire.OpenTranscoding, call=call, link=theirs.fileno())
+                await self.workers[free[0]].call(
+                    wire.OpenTranscoding, call=call, link=theirs.fileno(), phone=phone_of(call)
+                )
         except wire.WorkerError as error:
             logger.warning("a transcoder did not take the call: %s", error, extra={"call": call})
             ours.close()

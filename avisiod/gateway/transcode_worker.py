@@ -30,7 +30,7 @@ from avisiod.gateway import wire
 from avisiod.gateway.conversion import Conversion
 from avisiod.gateway.settings import transcode_settings
 from avisiod.gateway.stats import TranscoderStats
-from avisiod.log import setup_worker
+from avisiod.log import about, remember, setup_worker
 
 log = logging.getLogger(__name__)
 
@@ -122,9 +122,11 @@ class _Link(amp.AMP):
         return {}
 
     @wire.OpenTranscoding.responder
-    def open_transcoding(self, call: str, link: int) -> dict[str, object]:
+    def open_transcoding(self, call: str, link: int, phone: str | None = None) -> dict[str, object]:
+        remember(call, phone=phone or "")
         try:
-            self.transcoder.open(call, socket.socket(fileno=link))
+            with about(call):
+                self.transcoder.open(call, socket.socket(fileno=link))
         except (OSError, RuntimeError) as error:
             raise wire.WorkerError(f"no transcoding: {error}") from error
         return {}

@@ -146,7 +146,8 @@ class Invited(amp.Command):
 
     `phone` is the user that the edge authenticated, `number` the dialled digits as they came, `offer` the SDP
     (empty when the phone sent none), `secure` whether it came over TLS. Control answers with AnswerInvite,
-    RejectInvite or HangUp; where it fails with a WorkerError it does not know the call.
+    RejectInvite or HangUp; where it fails with a WorkerError it does not know the call. `call` is the call's id, for
+    the worker's log.
     """
 
     arguments = [
@@ -156,7 +157,7 @@ class Invited(amp.Command):
         (b"offer", amp.Unicode()),
         (b"secure", amp.Boolean()),
     ]
-    response = []
+    response = [(b"call", amp.Unicode(optional=True))]
     errors = _ERRORS
 
 
@@ -215,7 +216,7 @@ class OpenCall(amp.Command):
     `confidential`: the worker then refuses OpenRecorder, now and later; otherwise it refuses Bridge while no
     recorder writes. `language` is that of prompts and pictures. An empty offer asks for an offer of ours
     (a late-offer INVITE); the phone's answer then comes by UpdatePhoneLeg. `secure`: the phone's signalling came
-    over TLS, so that keys in its SDP are worth something.
+    over TLS, so that keys in its SDP are worth something. `phone` is for the worker's log.
     """
 
     arguments = [
@@ -224,6 +225,7 @@ class OpenCall(amp.Command):
         (b"confidential", amp.Boolean()),
         (b"language", amp.Unicode()),
         (b"secure", amp.Boolean()),
+        (b"phone", amp.Unicode(optional=True)),
     ]
     response = [(b"answer", amp.Unicode())]
     errors = _ERRORS
@@ -468,7 +470,11 @@ class OpenTranscoding(amp.Command):
     A transcoder has one call at a time: what it had before is given up.
     """
 
-    arguments = [(b"call", amp.Unicode()), (b"link", amp.Descriptor())]
+    arguments = [
+        (b"call", amp.Unicode()),
+        (b"link", amp.Descriptor()),
+        (b"phone", amp.Unicode(optional=True)),
+    ]
     response = []
     errors = _ERRORS
 

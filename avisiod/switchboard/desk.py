@@ -16,6 +16,7 @@ from avisiod.calls.invitation import Answer, Result
 from avisiod.config import IceServer
 from avisiod.gateway import wire
 from avisiod.gateway.sdp import writer
+from avisiod.log import remember
 from avisiod.ports import Acceptance, AcceptanceRecord, InvitationSpent, Joined, Page, Rejected, RestartRefused
 from avisiod.switchboard.actions import token_digest
 from avisiod.switchboard.entry import Entry
@@ -158,6 +159,7 @@ class FrontDesk:
         if entry.page is not None and entry.page is not page:
             entry.page.replaced()  # it came back at the same time
         entry.page, entry.token = page, token_digest(token)
+        remember(session, call=entry.call.id, phone=entry.call.phone)
         return Joined(
             session=session,
             token=token,

@@ -23,6 +23,7 @@ from avisiod.calls.table import advance, due
 from avisiod.clock import Clock
 from avisiod.config import Config
 from avisiod.gateway.stats import CallStats
+from avisiod.log import about, remember
 from avisiod.ports import JournalEntry, Kept, StoreUnavailable
 from avisiod.store.store import Store
 from avisiod.switchboard.actions import Actions
@@ -80,8 +81,8 @@ class Switchboard:
         """Whether the phone has a dialogue with us now, in whatever state its call is."""
         return any(entry.call.phone == phone and entry.sip_call is not None for entry in self.entries.values())
 
-    def invited(self, sip_call: str, phone: str, number: str, offer: str, *, secure: bool) -> None:
-        """A phone dials: the call begins."""
+    def invited(self, sip_call: str, phone: str, number: str, offer: str, *, secure: bool) -> str:
+        """A phone dials: the call begins; its id."""
         call = Call(
             id=CallId(id_from(secrets.token_bytes(ID_BYTES))),
             phone=PhoneId(phone),
@@ -99,10 +100,13 @@ class Switchboard:
         own = [other for other in self._open() if other.call.phone == call.phone]
         gone = [ended for other in own if (ended := self._left_behind(other)) is not None]
         self.entries[call.id] = self._by_sip[sip_call] = entry
+        remember(call.id, phone=phone)
         self.observer.moved(None, call)
-        logger.info("phone %s dials", phone, extra={"call": call.id, "phone": phone})
+        logger.info("phone %s dials", phone, extra={"call": call.id})
         self._schedule(entry)
-        run(self._admit(entry, number, gone, phone_busy=len(own) > len(gone)))
+        with about(call.id):
+            run(self._admit(entry, number, gone, phone_busy=len(own) > len(gone)))
+        return call.id
 
     def _left_behind(self, entry: Entry) -> Deferred[None] | None:
         """End a call of a phone that dials anew, where that says that it is over; None where it may go on."""
@@ -315,7 +319,8 @@ class Switchboard:
         entry.events.append(queued)
         if not entry.busy:
             entry.busy = True
-            run(self._drain(entry))
+            with about(entry.call.id):
+                run(self._drain(entry))
         return queued.taken
 
     async def _drain(self, entry: Entry) -> None:
@@ -389,12 +394,13 @@ class Switchboard:
         if call.state is State.CONNECTED and before.connected_at is None and entry.code_accepted_at is not None:
             self.observer.stage("join", event.at - entry.code_accepted_at)
         reason = call.reason.value if call.reason is not None else ""
+        remember(call.id, reason=reason)
         logger.info(
             "%s -> %s%s",
             before.state,
             call.state,
             f" ({reason})" if reason else "",
-            extra={"call": call.id, "phone": call.phone, "reason": reason},
+            extra={"call": call.id},
         )
 
     def _schedule(self, entry: Entry) -> None:

@@ -218,18 +218,22 @@ class Conversation:
 
     def _run(self, work: Awaitable[None]) -> None:
         ensureDeferred(_awaiting(work)).addErrback(
-            lambda failure: log.error("a page's request failed: %s", failure.getTraceback())
+            lambda failure: log.error(
+                "a page's request failed: %s", failure.getTraceback(), extra={"call": self._session}
+            )
         )
 
     def _failed(self, what: str) -> None:
-        log.error("the switchboard failed on a page's %s: %s", what, Failure().getTraceback())
+        log.error(
+            "the switchboard failed on a page's %s: %s", what, Failure().getTraceback(), extra={"call": self._session}
+        )
         self._error("internal", "")
 
     def _told(self, what: str, tell: Callable[..., None], *words: str) -> None:
         try:
             tell(*words)
         except Exception:
-            log.exception("the switchboard failed on a page's %s", what)
+            log.exception("the switchboard failed on a page's %s", what, extra={"call": self._session})
 
     # What the switchboard says: ports.Page.
 

@@ -64,7 +64,7 @@ def test_the_daemon_hides_its_memory_and_still_counts_its_own_descriptors(tmp_pa
         "sys.argv = ['avisiod']\n"
         "check.load = lambda *_, **__: None\n"
         "program.install_reactor = lambda: None\n"
-        "daemon.run = lambda _: print(os.stat('/proc/self/mem').st_uid, len(os.listdir('/proc/self/fd')) > 3)\n"
+        "daemon.run = lambda *_: print(os.stat('/proc/self/mem').st_uid, len(os.listdir('/proc/self/fd')) > 3)\n"
         "program.main()\n"
     )
     argv = as_nobody([sys.executable, "-c", script])
