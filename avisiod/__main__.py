@@ -16,6 +16,30 @@ DEFAULT_CONFIG = "/etc/avisiod/avisiod.yaml"
 
 def main() -> int:
     """Run; exit status 0 after an orderly stop, 1 where it cannot start, 2 for wrong settings or inventory."""
+    given = arguments().parse_args()
+    if given.hash_password:
+        return hash_password()
+    from avisiod import config_check
+
+    if given.check_config is not None:
+        return check(given.check_config or given.config)
+    try:
+        # The edge, which asks for the list, does not see the files that the settings name.
+        config = config_check.load(given.config, files=not given.list_sip_workers)
+    except config_check.ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    if given.list_sip_workers:
+        return list_sip_workers(config, Path(given.list_sip_workers))
+    hide_memory()
+    install_reactor()
+    from avisiod import daemon  # imports the reactor, which is chosen by now
+
+    return daemon.run(config, Path(given.config))
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="avisiod", description="Video calls between cells and families.")
     parser.add_argument("--config", default=DEFAULT_CONFIG, metavar="FILE", help=f"default: {DEFAULT_CONFIG}")
     parser.add_argument(
@@ -35,26 +59,7 @@ def main() -> int:
         action="store_true",
         help="ask for a password and print its hash, for metrics.password_hash_file, and exit",
     )
-    arguments = parser.parse_args()
-    if arguments.hash_password:
-        return hash_password()
-    from avisiod import config_check
-
-    if arguments.check_config is not None:
-        return check(arguments.check_config or arguments.config)
-    try:
-        # The edge, which asks for the list, does not see the files that the settings name.
-        config = config_check.load(arguments.config, files=not arguments.list_sip_workers)
-    except config_check.ConfigError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    if arguments.list_sip_workers:
-        return list_sip_workers(config, Path(arguments.list_sip_workers))
-    hide_memory()
-    install_reactor()
-    from avisiod import daemon  # imports the reactor, which is chosen by now
-
-    return daemon.run(config, Path(arguments.config))
+    return parser
 
 
 def hash_password() -> int:

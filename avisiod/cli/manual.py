@@ -43,7 +43,7 @@ def page(root: click.Group) -> str:
         lines.append(f".SH {heading}")
         for name, text in entries:
             lines += [".TP", f".B {_roff(name)}", _roff(text)]
-    lines += [".SH SEE ALSO", "/usr/share/doc/avisiod/staff.md, configuration.md"]
+    lines += [".SH SEE ALSO", ".BR avisiod (8),", ".BR avisiod.yaml (5),", "/usr/share/doc/avisiod/staff.md"]
     return "\n".join(lines) + "\n"
 
 
