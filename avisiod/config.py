@@ -44,6 +44,9 @@ class Calls(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """ICE, DTLS and first media take at most this long, else the call waits again."""
     shortest_s: Seconds = 60.0
     """A call that hours, a quota or the balance would make shorter than this is refused."""
+    unpaid_ends: tuple[str, ...] = ()
+    """Calls that end so cost nothing and use up no quota, as those that failed by us: some of staff_ended,
+    relative_lost, relative_hung_up, detainee_hung_up, limit_reached."""
     drain_s: Annotated[float, Meta(ge=0)] = 120.0
     """Calls under way may go on for so long once the service is told to stop; both parties hear it, new calls are
     refused. A second SIGTERM, or 0, ends them at once."""

@@ -15,6 +15,7 @@ import msgspec
 import phonenumbers
 
 from avisiod import certificate_pair, config_board_rules, config_sms_rules
+from avisiod.calls.reasons import EndReason
 from avisiod.clock import wall_utc
 from avisiod.config import AUDIO_CODECS, Config, Portal
 
@@ -137,6 +138,11 @@ def _calls(config: Config) -> Iterator[Finding]:
             yield Finding(keys, f"a warning {left:g} s before the end of a call of {calls.limit_s:g} s", remedy)
     if list(calls.warnings_s) != sorted(set(calls.warnings_s), reverse=True):
         yield Finding(keys[:1], "not from the longest to the shortest", "sort them, each once")
+    paid = [reason.value for reason in EndReason if reason.charged]
+    for place, name in enumerate(calls.unpaid_ends):
+        if name not in paid:
+            free = "costs nothing anyway" if name in {reason.value for reason in EndReason} else "no end of a call"
+            yield Finding((f"calls.unpaid_ends[{place}]",), f"{name}: {free}", f"take some of {', '.join(paid)}")
 
 
 def _host(address: str) -> str:

@@ -68,8 +68,8 @@ class Page(Protocol):
     def shortened(self, by: Limit, remaining_s: float) -> None:
         """The call begins and is shorter than usual: why, and how long it may last."""
 
-    def ended(self, reason: EndReason, connected_s: float) -> None:
-        """The call is over; the page shows why and closes."""
+    def ended(self, reason: EndReason, connected_s: float, *, charged: bool) -> None:
+        """The call is over; the page shows why, and whether its time is paid for, and closes."""
 
     def replaced(self) -> None:
         """The same relative came back on another page; this one closes."""

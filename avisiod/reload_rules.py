@@ -18,6 +18,7 @@ AT_RELOAD = frozenset(
         "calls.grace_s",
         "calls.join_timeout_s",
         "calls.shortest_s",
+        "calls.unpaid_ends",
         "calls.drain_s",
         "calls.capacity",
         "media.ice_servers",

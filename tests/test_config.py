@@ -130,6 +130,13 @@ media:
             "line 2: calls.warnings_s: not from the longest to the shortest: sort them, each once",
         ),
         (
+            "calls:\n  unpaid_ends: [staff_ended, media_failed]",
+            (
+                "line 2: calls.unpaid_ends[1]: media_failed: costs nothing anyway: take some of "
+                "limit_reached, detainee_hung_up, relative_hung_up, staff_ended, relative_lost"
+            ),
+        ),
+        (
             "calls:\n  limit_s: 100",
             (
                 "line 1: calls.warnings_s: a warning 120 s before the end of a call of 100 s: "

@@ -331,7 +331,7 @@ class Actions:
 
     async def _tell_page_end(self, entry: Entry, command: do.TellPageEnd) -> None:
         if entry.page is not None:
-            entry.page.ended(command.reason, entry.call.connected_s)
+            entry.page.ended(command.reason, entry.call.connected_s, charged=entry.charged)
 
     # Small things.
 

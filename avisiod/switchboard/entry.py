@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import datetime
+from collections.abc import Collection
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
@@ -72,6 +73,8 @@ class Entry:
     again_utc: datetime.datetime | None = None
     """When a refused call may be made, where that is known."""
     farewell_prompt: str = ""
+    unpaid_ends: Collection[str] = ()
+    """As the settings said when it was dialled."""
     timer: Timer | None = None
     sms: Deferred[None] | None = None
     events: collections.deque[Queued] = dataclasses.field(default_factory=collections.deque)
@@ -81,6 +84,14 @@ class Entry:
     """Both for the measure of how long setting up takes."""
     seals: int = 0
     """Sealings under way; the entry is kept until they are done."""
+
+    @property
+    def charged(self) -> bool:
+        """Whether the connected time is paid for and counts, once the call has ended."""
+        reason = self.call.reason
+        if reason is None or not reason.charged or reason.value in self.unpaid_ends:
+            return False
+        return self.call.connected_s > 0
 
     def record(self) -> CallRecord:
         """The call's row for the store."""
@@ -99,7 +110,7 @@ class Entry:
             ended_utc=self.ended_utc,
             connected_s=call.connected_s,
             end_reason=call.reason if self.ended_utc is not None else None,
-            charged=call.reason is not None and call.reason.charged and call.connected_s > 0,
+            charged=self.charged,
             detainee=self.detainee,
             cls=None if granted is None else granted.cls.id,
             tariff=None if granted is None else granted.tariff,

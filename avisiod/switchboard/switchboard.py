@@ -96,6 +96,7 @@ class Switchboard:
             secure=secure,
             language=self.config.site.language,
             dialled_utc=self.clock.utc(),
+            unpaid_ends=self.config.calls.unpaid_ends,
         )
         own = [other for other in self._open() if other.call.phone == call.phone]
         gone = [ended for other in own if (ended := self._left_behind(other)) is not None]

@@ -256,12 +256,10 @@ class Conversation:
         why: Literal["hours", "rules"] = "hours" if by is Limit.HOURS else "rules"
         self._say(messages.Shortened(by=why, remaining_s=remaining_s, text=self._texts.gettext(SHORTENED[why])))
 
-    def ended(self, reason: EndReason, connected_s: float) -> None:
+    def ended(self, reason: EndReason, connected_s: float, *, charged: bool) -> None:
         """See ports.Page."""
         self._say(
-            messages.Ended(
-                reason=reason.value, cause=reason.cause.value, connected_s=connected_s, charged=reason.charged
-            )
+            messages.Ended(reason=reason.value, cause=reason.cause.value, connected_s=connected_s, charged=charged)
         )
         self._finish(messages.CLOSE_ENDED, "call over")
 

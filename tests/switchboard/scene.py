@@ -119,8 +119,9 @@ class Page:
     def shortened(self, by: str, remaining_s: float) -> None:
         self.told.append(("shortened", str(by), remaining_s))
 
-    def ended(self, reason: EndReason, connected_s: float) -> None:
+    def ended(self, reason: EndReason, connected_s: float, *, charged: bool) -> None:
         self.told.append(("ended", reason, connected_s))
+        self.charged = charged
 
     def replaced(self) -> None:
         self.told.append(("replaced",))

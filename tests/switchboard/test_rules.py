@@ -141,6 +141,27 @@ async def test_a_failure_of_ours_is_not_charged(scene: Scene) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_ends_that_the_site_lets_go_unpaid_cost_nothing_and_count_for_no_quota(scene: Scene) -> None:
+    settings = msgspec.structs.replace(scene.board.config.calls, unpaid_ends=("staff_ended",))
+    scene.board.config = msgspec.structs.replace(scene.board.config, calls=settings)
+    entry, page, _ = await scene.connect()
+    scene.clock.advance(61.0)
+    await scene.board.end_call(entry.call.id)
+    assert page.charged is False
+    assert await balance(scene, ANNA) == (1000, 0)
+    facts = await scene.store.facts(PHONE.id, ANNA, SISTER.number, scene.clock.utc())
+    assert facts.history == ()
+    scene.board.prompt_over(entry.call.id, entry.farewell_prompt)
+    await eventually(lambda: not scene.board.entries, "closed")
+    entry, page, _ = await scene.connect(sip_call="s2")
+    scene.clock.advance(61.0)
+    scene.board.sip_ended("s2", "phone", 200)
+    await scene.reach(State.ENDED)
+    assert page.charged is True
+    assert await balance(scene, ANNA) == (980, 0)
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_window_that_ends_in_seven_minutes_shortens_the_call_and_says_so_at_its_start(scene: Scene) -> None:
     await change(scene, lambda c: window(c, 60, 84))  # it is 01:16:40
     entry, page, _ = await scene.connect()

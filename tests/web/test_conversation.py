@@ -117,7 +117,7 @@ async def test_each_end_is_told_with_its_cause_and_closes_the_page(served: Serve
     page = await joined(served.portal.port)
     served.desk.page.state("connected", 1200.0)
     served.desk.page.warning(120.0)
-    served.desk.page.ended(reason, 12.5)
+    served.desk.page.ended(reason, 12.5, charged=reason.charged)
     assert await page.hears("state") == {"type": "state", "state": "connected", "remaining_s": 1200.0}
     assert await page.hears("warning") == {"type": "warning", "remaining_s": 120.0}
     ended = await page.hears("ended")
