@@ -6,14 +6,14 @@
 # make deb   builds the Debian package, build/avisiod_VERSION_amd64.deb
 # make deb-test  installs that very file on a fresh Debian in a folder and tries it, with calls, as root; five minutes
 # make bench-load  loads a media worker and other gateways in turn: docs/benchmarks-load.md, a quarter of an hour;
-#                  bench-growth, bench-capacity, bench-busy, bench-churn: the other figures of that page
+#                  bench-growth, bench-capacity, bench-busy, bench-phones, bench-churn: the other figures of that page
 # make soak  two hours of calls with a fault every minute (MINUTES=120), as root
 # make kill  kills the daemon at 500 random points of its calls (POINTS=500), a quarter of an hour; SEED= repeats a run
 # make screens photographs every screen of the relatives' portal into build/screens
 export PYTHONPATH := $(CURDIR)
 PYTHON = .venv/bin/python
 
-.PHONY: deb deb-test setup demo test check lint fuzz kill bench bench-load bench-growth bench-capacity bench-busy bench-churn soak lock media prompts
+.PHONY: deb deb-test setup demo test check lint fuzz kill bench bench-load bench-growth bench-capacity bench-busy bench-phones bench-churn soak lock media prompts
 
 setup:
 	@scripts/setup
@@ -62,7 +62,7 @@ soak: setup
 kill: setup
 	AVISIOD_KILL_POINTS=$(or $(POINTS),500) AVISIOD_KILL_SEED=$(or $(SEED),0) $(PYTHON) -m pytest -q -s tests/e2e/test_kill.py
 
-bench-growth bench-capacity bench-busy:
+bench-growth bench-capacity bench-busy bench-phones:
 	@scripts/setup scripts/debian-packages-bench
 	$(PYTHON) -m tests.bench.load $(@:bench-%=%)
 

@@ -5,6 +5,7 @@
     python -m tests.bench.load growth       1 to 60 calls, recorded, with one media worker and with two
     python -m tests.bench.load capacity     how many calls one core carries
     python -m tests.bench.load busy         20 calls while control is busy, and while it is not
+    python -m tests.bench.load phones       10 calls beside 2,000 phones that register, report and fetch, and without
     python -m tests.bench.load.churn        1,000 short calls, and what they leave behind
 
 The repeat is the outermost loop and every measurement has fresh processes: what changes on the machine meanwhile
@@ -18,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench.load import busy
+from tests.bench.load import busy, crowd
 from tests.bench.load.capacity import capacity, line
 from tests.bench.load.capacity import report as capacities
 from tests.bench.load.report import tables
@@ -98,11 +99,30 @@ def while_busy(args: argparse.Namespace, out: Path) -> None:
     sys.stdout.write(tables([out]))
 
 
+def with_phones(args: argparse.Namespace, out: Path) -> None:
+    """As `busy`: the worker has no core and no priority of its own."""
+    args.run += ["--gateway-cpu", "-1", "--gateway-priority", "0"]
+    answers = out.with_suffix(".answers.jsonl")
+    with (
+        tempfile.TemporaryDirectory(prefix="crowd-", dir=out.parent) as folder,
+        crowd.running(Path(folder)) as (_, command),
+    ):
+        for repeat in range(args.repeats):
+            args.label = "no phones: "
+            kept(measured("avisiod+rec", args.calls[0], repeat, args), out)
+            args.label = "2,000 phones: "
+            with crowd.beside(command, answers):
+                kept(measured("avisiod+rec", args.calls[0], repeat, args), out)
+    sys.stdout.write(tables([out]))
+    sys.stdout.write("what phones saw of the daemon, in ms\n" + answers.read_text())
+
+
 COMMANDS = {
     "matrix": (matrix, [1, 20, 50]),
     "growth": (growth, [1, 5, 10, 20, 30, 40, 50, 60]),
     "capacity": (carried, []),
     "busy": (while_busy, [20]),
+    "phones": (with_phones, [10]),
 }
 """What it does, and with how many calls."""
 
