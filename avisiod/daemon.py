@@ -154,6 +154,7 @@ class Daemon:
             lambda: self.store.database,
             self._cut,
         )
+        self.counter.live |= self.phones.live
         self.counter.live |= {"sms.routes": self.sms.rows, "sms.test": self.sms.test}
         pools = {"sip": self.sip, "media": self.media, "transcode": self.transcoders}
         self.box = Box(self.clock, self.board, self.media, pools, self.disk, self.telemetry, self.sms.rows)

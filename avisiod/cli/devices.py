@@ -14,7 +14,7 @@ _SHOWN = ("cell", "phone", "state", "since", "registered", "last_call", "event",
 
 def add_to(group: click.Group) -> None:
     """Put the commands into the groups of their lists."""
-    for plural, commands in (("phones", (_health, _events)), ("devices", (_looked, _token, _renew))):
+    for plural, commands in (("phones", (_health, _events)), ("devices", (_looked, _token, _renew, _reload, _test))):
         parent = group.commands[plural]
         assert isinstance(parent, click.Group)  # noqa: S101 - made by lists.add_to
         for command in commands:
@@ -105,3 +105,18 @@ def _token(session: Session, phone: str) -> None:
 def _renew(session: Session, phone: str) -> None:
     session.give(session.do("devices.renew", phone=phone))
     session.say("they come into force when the phone fetches them: avisioctl devices token")
+
+
+@click.command("reload", help="Have a phone fetch its settings again; never during a call.")
+@click.argument("phone")
+@click.option("--reboot", is_flag=True, help="It starts anew, too.")
+@common
+def _reload(session: Session, phone: str, reboot: bool) -> None:
+    session.give(session.do("devices.reload", phone=phone, reboot=reboot), session.pairs)
+
+
+@click.command("test", help="Call an idle phone, to see whether it answers by itself; no microphone is opened.")
+@click.argument("phone")
+@common
+def _test(session: Session, phone: str) -> None:
+    session.give(session.do("devices.test", phone=phone), session.pairs)

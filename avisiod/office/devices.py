@@ -182,6 +182,27 @@ def renew(desk: Desk, request: PhoneRequest) -> dict[str, int]:
     return {"generation": desk.write(write)}
 
 
+class ReloadRequest(Request, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which phone, and whether it starts anew."""
+
+    phone: str
+    reboot: bool = False
+
+
+@operation("devices.reload", needs="edit_phones")
+def reload(desk: Desk, request: ReloadRequest) -> object:
+    """Have a phone fetch its settings; never during a call."""
+    desk.write(lambda connection: desk.note(connection, "reload", "device", request.phone))
+    return desk.ask("phones.reload", phone=request.phone, reboot=request.reboot)
+
+
+@operation("devices.test", needs="edit_phones")
+def test(desk: Desk, request: PhoneRequest) -> object:
+    """Call an idle phone now, to see whether it answers by itself; no microphone is opened."""
+    desk.write(lambda connection: desk.note(connection, "test", "device", request.phone))
+    return desk.ask("phones.test", phone=request.phone)
+
+
 def _device(connection: Connection, phone: str) -> str:
     """The MAC of the phone's device; Refused where there is none."""
     mac: str | None = connection.scalar(select(phone_devices.c.mac).where(phone_devices.c.phone == phone))

@@ -146,7 +146,6 @@ async def test_an_edge_that_is_gone_is_told_and_asked_again_when_it_is_back(tmp_
 
             async def again() -> int:
                 while True:
-                    client.tell_key()
                     with contextlib.suppress(EdgeSilent):
                         if (answer := await client.options(CELL)).status == 200:
                             return answer.status

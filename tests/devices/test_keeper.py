@@ -385,3 +385,25 @@ def test_a_version_is_read_as_its_vendor_writes_it(vendor: str, agent: str, firm
 
 def test_every_vendor_is_described() -> None:
     assert set(vendors()) == set(NAMES)
+
+
+def test_a_person_is_told_why_a_phone_was_not_told_or_tested() -> None:
+    scene = Scene()
+    scene.register(*scene.names)
+    scene.look()
+    phone = scene.names[0]
+    assert finish(scene.asker.told(phone, reboot=False)) == ""
+    assert finish(scene.asker.tested(phone)) == ""
+    scene.edge.status = 408
+    assert finish(scene.asker.told(phone, reboot=False)) == "it did not take it"
+    assert "did not answer" in str(finish(scene.asker.tested(phone)))
+    scene.edge.status = 0
+    assert finish(scene.asker.told(phone, reboot=False)) == "gone"
+    assert "did not answer" in str(finish(scene.asker.tested(phone)))
+    scene.in_call.add(phone)
+    scene.edge.asked.clear()
+    assert finish(scene.asker.told(phone, reboot=True)) == "it is in a call"
+    assert finish(scene.asker.tested(phone)) == "it is in a call"
+    assert scene.edge.asked == []
+    with pytest.raises(KeyError):
+        finish(scene.asker.told(PhoneId("nobody"), reboot=True))

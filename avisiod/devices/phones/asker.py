@@ -79,6 +79,8 @@ class PhoneAsker:
         self._tested: dict[PhoneId, datetime.date] = {}
         """Phones by the night of their last test."""
         self._testing = False
+        self._passed = False
+        """Whether the latest test was."""
         self._timers: dict[str, Timer] = {}
 
     def start(self) -> None:
@@ -105,6 +107,30 @@ class PhoneAsker:
             return False
         answer = await self._edge.check_sync(phone, event)
         return 200 <= answer.status < 300
+
+    async def told(self, phone: PhoneId, *, reboot: bool) -> str:
+        """`check_sync` for a person: empty where the phone took it, else why not. KeyError: no such phone."""
+        kept = self._keeper.phones[phone]
+        vendor = vendors().get(kept.device.vendor)
+        if vendor is None or not (vendor.reboot if reboot else vendor.reload):
+            return "its vendor is not known, or knows no such word"
+        if self._in_call(phone):
+            return "it is in a call"
+        try:
+            return "" if await self.check_sync(phone, reboot=reboot) else "it did not take it"
+        except EdgeSilent as error:
+            return str(error)
+
+    async def tested(self, phone: PhoneId) -> str:
+        """A test call now, for a person: empty where the phone answered by itself, else why not. KeyError."""
+        kept = self._keeper.phones[phone]
+        vendor = vendors().get(kept.device.vendor)
+        if vendor is None or not vendor.auto_answer:
+            return "it is not known to answer by itself"
+        if self._in_call(phone) or self._testing:
+            return "it is in a call" if self._in_call(phone) else "another test is under way"
+        await self._test(phone)
+        return "" if self._passed else "it did not answer by itself; its events say how"
 
     def _later(self, name: str, seconds: float, do: Callable[[], None]) -> None:
         self._timers[name] = self._clock.call_at(self._clock.now() + seconds, do)
@@ -174,7 +200,7 @@ class PhoneAsker:
         return wanted and kept.health.registered and not self._in_call(phone)
 
     async def _test(self, phone: PhoneId) -> None:
-        self._testing = True
+        self._testing, self._passed = True, False
         try:
             answer = await self._edge.test_call(phone)
         except EdgeSilent:
@@ -186,7 +212,7 @@ class PhoneAsker:
             # Not our key yet, not registered, or somebody holds the receiver: not a sign of a fault.
             self._keeper.note(phone, "self_test_unknown", {"status": str(answer.status)})
             return
-        passed = 200 <= answer.status < 300
+        self._passed = passed = 200 <= answer.status < 300
         self._counts.tested("passed" if passed else "failed")
         self._keeper.note(phone, "self_test_passed" if passed else "self_test_failed", {"status": str(answer.status)})
         if passed:

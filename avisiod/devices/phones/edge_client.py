@@ -19,12 +19,14 @@ from twisted.internet.protocol import ConnectedDatagramProtocol, DatagramProtoco
 
 from avisiod.calls.ids import PhoneId
 from avisiod.clock import Clock, Timer
+from avisiod.devices.waiting import wait_s
 from avisiod.log import FirstThenDebug
 
 _log = logging.getLogger(__name__)
 
 ANSWER_WITHIN_S = 8.0
 """The edge itself gives up after 4 s on a request, 6 s on a call."""
+KEY_TAKES_S = 0.3
 KEY_EVERY_S = 20.0
 """The edge forgets the key after a minute: a daemon that is gone asks nothing."""
 TEST_SDP = (
@@ -130,6 +132,24 @@ class EdgeClient:
         return (f"[{where.host}]" if ":" in where.host else where.host, where.port)
 
     async def _ask(
+        self,
+        method: str,
+        phone: PhoneId,
+        call: str,
+        sequence: int,
+        headers: tuple[str, ...] = (),
+        body: str = "",
+        to_tag: str = "",
+    ) -> Answer:
+        """Ask; an edge that was started since does not know the key, and is told and asked again."""
+        answer = await self._ask_once(method, phone, call, sequence, headers, body, to_tag)
+        if answer.status != 403:
+            return answer
+        self.tell_key()
+        await wait_s(self._clock, KEY_TAKES_S)
+        return await self._ask_once(method, phone, call, sequence, headers, body, to_tag)
+
+    async def _ask_once(
         self,
         method: str,
         phone: PhoneId,

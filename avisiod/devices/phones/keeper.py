@@ -144,6 +144,10 @@ class PhoneKeeper:
         states = collections.Counter(kept.health.state.value for kept in self.phones.values())
         self._counts.states(states)
 
+    async def refresh(self) -> None:
+        """Take up now what staff have changed of the devices. StoreUnavailable."""
+        await self._reload()
+
     def seen(self, phone: PhoneId, fact: Fact) -> None:
         """Something was found out about a phone; one that is not known is passed over."""
         kept = self.phones.get(phone)

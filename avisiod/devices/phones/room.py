@@ -111,6 +111,21 @@ class PhoneRoom:
         await self.keeper.looked(registered)
         await self.runner.looked()
 
+    @property
+    def live(self) -> dict[str, Callable[..., Any]]:
+        """What staff may have done by the running daemon: office.counter.Counter.live."""
+        return {"phones.reload": self._reload, "phones.test": self._test}
+
+    async def _reload(self, phone: str, reboot: bool) -> dict[str, Any]:
+        await self.keeper.refresh()
+        why = await self.asker.told(PhoneId(phone), reboot=reboot)
+        return {"phone": phone, "done": not why, "why": why}
+
+    async def _test(self, phone: str) -> dict[str, Any]:
+        await self.keeper.refresh()
+        why = await self.asker.tested(PhoneId(phone))
+        return {"phone": phone, "done": not why, "why": why}
+
     async def stop(self) -> None:
         """Ask no more, serve no more."""
         self.asker.stop()
