@@ -19,7 +19,7 @@ def firmware() -> None:
 
 @firmware.command("add", help="Check a file by its signature (FILE.minisig), and keep it.")
 @click.argument("name", metavar="ID")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
 @click.option("--vendor", required=True, metavar="VENDOR")
 @click.option("--model", default="", metavar="TEXT", help="As devices name it; empty: all of the vendor's.")
 @click.option("--release", required=True, metavar="TEXT", help="The version that a phone with it tells.")
@@ -33,8 +33,9 @@ def _add(session: Session, name: str, file: Path, signature: str, **how: str) ->
         # For the daemon to check: it believes nobody's word, and what it does not find good is gone again.
         shutil.copyfile(file, folder / f"{file.name}{PART}")
     except OSError as error:
-        remedy = "be root, or the daemon's user"
-        raise Refused(Problem(column="file", reason=f"{folder}: {error.strerror}", remedy=remedy)) from None
+        remedy = "correct the path, or be root or the daemon's user"
+        reason = f"{error.filename or folder}: {error.strerror}"
+        raise Refused(Problem(column="file", reason=reason, remedy=remedy)) from None
     result = session.do("firmware.add", id=name, file=file.name, signature=text, **how)
     session.give(result, session.pairs)
 
