@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from avisiod.config_board import Boards
+from avisiod.config_hooks import Hooks
 from avisiod.config_phones import Firmware, Health, Provisioning
 from avisiod.config_section import Port, PortRange, Seconds, Section
 from avisiod.config_sms import Modem, Sms
@@ -278,6 +279,7 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     modem: Modem = Modem()
     sms: Sms = Sms()
     boards: Boards = Boards()
+    hooks: Hooks = Hooks()
     store: Store = Store()
     backup: Backup = Backup()
     metrics: Metrics = Metrics()

@@ -407,6 +407,7 @@ _MADE_BY_US = (
     "modem.pin_mark_file",
     "admin.socket_file",
     "sms.tally_file",
+    "hooks.socket_file",
     "provisioning.master_key_file",
     "firmware.folder",
     "backup.folder",

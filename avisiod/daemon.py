@@ -20,14 +20,17 @@ from twisted.python.failure import Failure
 from avisiod import certificate_pair, certificates, compiled, config_check, log
 from avisiod.backups import outcome
 from avisiod.box import Box
+from avisiod.calls.call import Call
 from avisiod.calls.ids import CallId, PhoneId
 from avisiod.calls.invitation import LINK_LENGTH, Invitations
+from avisiod.calls.phone_health import PhoneState
 from avisiod.calls.reasons import EndReason
 from avisiod.calls.throttle import Throttle
 from avisiod.clock import SystemClock, Timer
 from avisiod.config import Config, IceServer
 from avisiod.devices import code_sms
 from avisiod.devices.board.room import BoardRoom
+from avisiod.devices.hooks.teller import HookTeller
 from avisiod.devices.phones.room import PhoneRoom
 from avisiod.devices.sms.service import SmsService
 from avisiod.gateway import sealing, wire
@@ -116,8 +119,10 @@ class Daemon:
         self.transcoders = TranscodeGateway(reactor, self.clock, config)
         self.media = MediaGateway(reactor, self.clock, config, self.transcoders)
         self.sip.listener = self.media.listener = self.board
-        routes = self.telemetry.metrics.sms_routes
-        self.sms = SmsService(reactor, self.clock, config, routes, self.telemetry.modem_changed)
+        self.hooks = HookTeller(reactor, config.hooks, self.telemetry.metrics.hooks)
+        self.telemetry.on_ended = self._tell_ended
+        routes, modem_changed = self.telemetry.metrics.sms_routes, self.telemetry.modem_changed
+        self.sms = SmsService(reactor, self.clock, config, routes, modem_changed, self.hooks.happened)
         self.sms.outbox.wanted = self.board.waits_for_code
         folder = Path(config.modem.texts_folder) if config.modem.texts_folder else None
         self.board.actions = Actions(self.board, config, self.sip, self.media, self.sms.outbox, code_sms.load(folder))
@@ -142,7 +147,9 @@ class Daemon:
             calls=self.board.under_way,
             place_of=self._place_of,
             cut=self.board.cut_at_once,
+            event=self.hooks.happened,
         )
+        self.phones.keeper.on_change.append(self._tell_phone)
         recordings = config.recordings
         self.disk = RecordingsDisk(Path(recordings.folder), recordings.keep_free_bytes, self.clock)
         self.counter = Counter(
@@ -293,6 +300,7 @@ class Daemon:
         await self._within(WORKERS_STOP_WITHIN_S, self.counter.stop(), "stopping the counter of staff")
         await self._within(WORKERS_STOP_WITHIN_S, self.sms.stop(), "closing the SMS routes")
         await self._within(WORKERS_STOP_WITHIN_S, self.boards.stop(), "leaving the boards")
+        self.hooks.stop()
         stopping = [(worker, worker.stop()) for worker in self._workers]
         for worker, stopped in stopping:
             if not await self._within(WORKERS_STOP_WITHIN_S, stopped, f"stopping {worker.name}"):
@@ -360,6 +368,27 @@ class Daemon:
             self.board.unsealed -= tried - left
         finally:
             self._seal_again_at = self.clock.now() + SEAL_AGAIN_EVERY_S
+
+    def _tell_phone(self, device: Device, before: PhoneState, after: PhoneState) -> None:
+        """The site's scripts hear when a phone goes, comes back, or was opened."""
+        gone = (PhoneState.UNREGISTERED, PhoneState.SILENT)
+        if after is PhoneState.TAMPERED:
+            event = "phone-tampered"
+        elif after in gone and before not in gone:
+            event = "phone-offline"
+        elif after is PhoneState.UP and before in gone:
+            event = "phone-online"
+        else:
+            return
+        place = {"building": device.building, "floor": device.floor, "cell": device.cell}
+        self.hooks.happened(event, {"phone": device.phone, "state": after.value, **place})
+
+    def _tell_ended(self, call: Call) -> None:
+        """The site's scripts hear of each call's end."""
+        reason = call.reason
+        if reason is not None:
+            facts = {"call": call.id, "phone": call.phone, "reason": reason.value, "cause": reason.cause.value}
+            self.hooks.happened("call-ended", {**facts, "connected_s": f"{call.connected_s:.0f}"})
 
     def _place_of(self, phone: str) -> Device | None:
         """Where a phone hangs, as far as is known."""

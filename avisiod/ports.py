@@ -141,6 +141,16 @@ class SmsRoute(Protocol):
         """Done when the network has accepted the message. SmsFailed when it has not and will not."""
 
 
+# What the site's own scripts are told.
+
+
+class SiteEvents(Protocol):
+    """Told of what happens to devices and calls; returns at once and never fails."""
+
+    def happened(self, event: str, facts: Mapping[str, str]) -> None:
+        """`event` is one of hook_runner.EVENTS. Facts hold no secret, name or number: ids of devices and calls."""
+
+
 # Calls on the media and SIP side: `gateway.workers` implements these over AMP.
 
 

@@ -29,6 +29,8 @@ class Telemetry:
         self._config = config
         self._clock = clock
         self._stop_watching: Callable[[], None] = lambda: None
+        self.on_ended: Callable[[Call], None] = lambda _call: None
+        """Told of every call that has ended; set by the daemon."""
         self.metrics.sms_routes.routes([route.name for route in routes_of(config)])
         self._restarts: dict[str, int] = {}
         self._replaced: dict[str, int] = {}
@@ -73,6 +75,7 @@ class Telemetry:
         """A call's state changed."""
         self.metrics.calls.moved(before, call.state)
         if call.state is State.ENDED and call.reason is not None:
+            self.on_ended(call)
             self.metrics.calls.ended(call.reason, call.connected_s)
 
     def stage(self, name: str, seconds: float) -> None:

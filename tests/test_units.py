@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).resolve().parent.parent / "systemd"
-UNITS = ["avisiod.service", "avisiod-edge.service", "avisiod-backup.service"]
-TIMERS = ["avisiod-backup.timer"]
+UNITS = ["avisiod.service", "avisiod-edge.service", "avisiod-backup.service", "avisiod-hooks.service"]
+TIMERS = ["avisiod-backup.timer", "avisiod-hooks.socket"]
 
 
 def unit(name: str) -> configparser.RawConfigParser:

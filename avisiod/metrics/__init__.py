@@ -18,6 +18,7 @@ from avisiod.metrics.certificates import CertificateMetrics
 from avisiod.metrics.control import ControlMetrics
 from avisiod.metrics.conversions import ConversionMetrics
 from avisiod.metrics.doors import DoorMetrics
+from avisiod.metrics.hooks import HookMetrics
 from avisiod.metrics.media import MediaMetrics
 from avisiod.metrics.phones import PhoneMetrics
 from avisiod.metrics.provisioning import ProvisioningMetrics
@@ -47,6 +48,7 @@ class Metrics:
         self.phones = PhoneMetrics(registry)
         self.provisioning = ProvisioningMetrics(registry)
         self.sms = SmsMetrics(registry)
+        self.hooks = HookMetrics(registry)
         self.boards = BoardMetrics(registry)
         self.sms_routes = SmsRouteMetrics(registry, self.sms)
         self.workers = WorkerMetrics(registry)

@@ -1,11 +1,14 @@
 """A press of the key in the guard's post ends the calls of its building on a whole daemon, and no others."""
 
+import contextlib
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.bench.scene import dialled
-from tests.e2e.stage import ContactEntry, PhoneEntry, Stage
+from tests.e2e.stage import ROOT, ContactEntry, PhoneEntry, Stage
+from tests.peers.processes import Process
 from tests.peers.relay_board import RelayBoard
 from tests.peers.waiting import wait_until
 
@@ -23,10 +26,20 @@ def test_one_press_ends_what_it_is_for(tmp_path: Path) -> None:
         "keys": [{"name": "post", "closed_input": 0, "open_input": 1, "phones": ["cell1"]}],
         "lamps": [{"name": "cell1", "output": 0, "phones": ["cell1"]}],
     }
+    for event in ("emergency-key", "board-lost", "call-ended"):
+        hook = tmp_path / "hooks" / f"{event}.d" / "10-note"
+        hook.parent.mkdir(parents=True)
+        hook.write_text(f"#!/bin/sh\nenv | grep AVISIOD_ | sort | tr '\\n' ' ' >>{tmp_path}/told\n")
+        hook.chmod(0o755)
+    runner = [sys.executable, "-m", "avisiod.hook_runner", "--folder", tmp_path / "hooks"]
+    hooks = Process([*runner, "--socket", tmp_path / "hooks.sock"], name="hooks", env={"PYTHONPATH": str(ROOT)})
+    settings = {"boards": {"list": [board]}, "hooks": {"socket_file": str(tmp_path / "hooks.sock")}}
     with (
+        contextlib.closing(contextlib.ExitStack()) as closing,
         RelayBoard(tmp_path / "board") as wired,
-        Stage(tmp_path, settings={"boards": {"list": [board]}}, phones=PHONES, contacts=CONTACTS) as stage,
+        Stage(tmp_path, settings=settings, phones=PHONES, contacts=CONTACTS) as stage,
     ):
+        closing.callback(hooks.stop, 5)
         wired.set(1, False)
         wait_until(lambda: stage.metrics()[STATE.format("rest")] == 1, 20, "the key at rest")
         with dialled(stage, "cell1", CONTACTS[0]) as first, dialled(stage, "cell2", CONTACTS[1]) as second:
@@ -40,3 +53,10 @@ def test_one_press_ends_what_it_is_for(tmp_path: Path) -> None:
             assert not any(row["state"] == "ended" for row in second.journal())
         wired.unplug()
         wait_until(lambda: "its emergency keys do nothing" in stage.health(), 20, "the loss")
+        wait_until(lambda: stage.metrics()['avisiod_hooks_total{result="done"}'] >= 4, 20, "the scripts")
+        told = (tmp_path / "told").read_text()
+    assert "AVISIOD_BOARD=guard AVISIOD_EVENT=emergency-key AVISIOD_KEY=post" in told
+    assert "AVISIOD_BOARD=guard AVISIOD_EVENT=board-lost" in told
+    assert "AVISIOD_CAUSE=staff" in told
+    assert "639980001" not in told
+    assert first.code not in told

@@ -87,8 +87,10 @@ class SmsService:
         config: Config,
         metrics: SmsMetrics,
         changed: Callable[[ModemState], None] = lambda _state: None,
+        event: Callable[[str, dict[str, str]], None] = lambda _name, _facts: None,
     ) -> None:
-        """`changed` hears the state of the modem that serves best, of all routes."""
+        """`changed` hears the state of the modem that serves best, `event` of lost modems and the last route left."""
+        self._event = event
         self._reactor = reactor
         self._clock = clock
         self._config = config
@@ -147,6 +149,8 @@ class SmsService:
         self._metrics.reports_taken(dict(self.reports.counts))
         if len(self.outbox.lines) > 1:
             if len(usable) == 1:
+                if not self._alarm.failing:
+                    self._event("sms-last-route", {"route": usable[0]})
                 self._alarm.failed("Only the SMS route %s is left: when it fails, no call can be made", usable[0])
             elif len(usable) > 1:
                 self._alarm.recovered("There is more than one SMS route again")
@@ -297,7 +301,10 @@ class SmsService:
         return url + path_of(settings, token)
 
     def _modem_changed(self, route: str, path: str, state: ModemState) -> None:
+        before = self._states.get((route, path), ModemState())
         self._states[route, path] = state
+        if before.present and not state.present:
+            self._event("modem-lost", {"route": route, "device": Path(path).name})
         of_route = [each for _, each in self._states_of(route)]
         best = _best(of_route)
         self._metrics.modem(

@@ -1,0 +1,1 @@
+"""The site's own scripts, as the daemon sees them: somebody who is told what happens."""
