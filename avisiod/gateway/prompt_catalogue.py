@@ -96,6 +96,7 @@ def for_shortened(by: Limit, remaining_s: float) -> str:
 
 _WITH_TIME = ("outside_hours", "closed", "quota_reached", "pause_wanted", "pin_locked")
 """Refusals that are told with the time at which the call may be made, where that is known: `NAME_now` comes first."""
+_NOW = "_now"
 AGAIN, AT_HOUR, AT_MINUTE = "again", "hour", "minute"
 DAYS = ("today", "tomorrow", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _WEEK = 7
@@ -115,8 +116,13 @@ def for_refusal(reason: EndReason, now: datetime.datetime, again: datetime.datet
     if not 0 <= ahead < _WEEK:
         return name
     day = DAYS[ahead] if ahead < 2 else DAYS[2 + again.weekday()]
-    said = [f"{name}_now", f"{AGAIN}_{day}", f"{AT_HOUR}_{again.hour}"]
+    said = [f"{name}{_NOW}", f"{AGAIN}_{day}", f"{AT_HOUR}_{again.hour}"]
     return IN_A_ROW.join([*said, *([f"{AT_MINUTE}_{again.minute}"] if again.minute else [])])
+
+
+def picture_of(refusal: str) -> str:
+    """Name of the picture that goes with what `for_refusal` says: it shows the same time."""
+    return refusal.replace(f"{_NOW}{IN_A_ROW}", IN_A_ROW, 1)
 
 
 class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -166,6 +172,19 @@ class Language(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warning_seconds: Count
     again: Again
     prompts: dict[str, Text]
+
+    def shown(self, name: str) -> Text | None:
+        """What stands in a picture; None where there is none. Of a refusal with a time the title, and that time."""
+        base, *pieces = name.split(IN_A_ROW)
+        text = self.prompts.get(base)
+        if text is None or not text.title:
+            return None
+        if not pieces:
+            return text
+        said = self.again.spoken()
+        if not set(pieces) <= set(said):
+            return None
+        return Text(spoken=text.spoken, title=text.title, text=f"{' '.join(said[piece] for piece in pieces)}.")
 
     def spoken(self) -> dict[str, str]:
         """Everything that is said, warnings with their time and the pieces of a time included, by name."""

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 FRAME_S = 0.02
 """Sound in one payload."""
+MOST_TIMES = 16
+"""Pictures with a time that are kept."""
 MAX_PROMPT_S = 60.0
 """A WAV is cut off here: the site's own may be anything."""
 
@@ -95,16 +97,24 @@ class Prompts:
 
         All carry one timestamp, the last the marker. ValueError for a name that has no picture.
         """
-        text = language(language_code).prompts.get(name)
-        if text is None or not text.title:
+        text = language(language_code).shown(name)
+        if text is None:
             raise ValueError(f"there is no picture {name!r}")
         key = (name, language_code, pictures.size_for(codec.fmtp))
         payloads = self._pictures.get(key)
         if payloads is None:
             with self._lock:
-                payloads = self._pictures.get(key) or pictures.encode(pictures.render(name, text, key[2]))
+                base = name.partition(IN_A_ROW)[0]
+                payloads = self._pictures.get(key) or pictures.encode(pictures.render(base, text, key[2]))
                 self._pictures[key] = payloads
+                self._forget_times()
         return payloads
+
+    def _forget_times(self) -> None:
+        """Of the pictures with a time, of which there may be thousands, the latest are kept: many share one."""
+        timed = [key for key in self._pictures if IN_A_ROW in key[0]]
+        for key in timed[:-MOST_TIMES]:
+            del self._pictures[key]
 
     def _sound(self, name: str, language_code: str, codec: Codec) -> tuple[bytes, ...]:
         for path in self._candidates(name, language_code):

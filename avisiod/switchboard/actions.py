@@ -159,6 +159,7 @@ class Actions:
             # in another language there is the site's own voice only, which has whole sentences
             now, again = (at.astimezone(self._zone) for at in (self._board.clock.utc(), entry.again_utc))
             entry.farewell_prompt = prompt_catalogue.for_refusal(command.reason, now, again)
+            picture = prompt_catalogue.picture_of(entry.farewell_prompt)
         try:
             await self.media.present(entry.call.id, entry.farewell_prompt, picture)
         except wire.WorkerError as error:

@@ -152,6 +152,39 @@ def test_a_refusal_says_when_the_call_may_be_made_where_that_is_within_a_week(ag
         assert names == ["outside_hours"]
 
 
+def test_the_picture_of_a_refusal_shows_the_same_time() -> None:
+    again = MONDAY + datetime.timedelta(days=1)
+    said = prompt_catalogue.for_refusal(EndReason.QUOTA_REACHED, MONDAY, again)
+    name = prompt_catalogue.picture_of(said)
+    shown = prompt_catalogue.language("fr").shown(name)
+    assert shown is not None
+    assert (shown.title, shown.text) == (
+        "Appels de la période utilisés",
+        "Vous pourrez rappeler demain à 16 heures 30.",
+    )
+    prompts = Prompts()
+    picture = prompts.picture(name, "fr", video("42e01f"))
+    assert picture != prompts.picture("quota_reached", "fr", video("42e01f"))
+    assert prompts.picture(name, "fr", video("42e01f")) is picture, "many are refused until one and the same time"
+    for none in ("quota_reached+nothing", "warning+again_today"):
+        with pytest.raises(ValueError, match="no picture"):
+            prompts.picture(none, "fr", video("42e01f"))
+    plain = prompt_catalogue.for_refusal(EndReason.NOT_AUTHORISED, MONDAY, None)
+    assert prompt_catalogue.picture_of(plain) == plain
+
+
+def test_of_pictures_with_a_time_the_latest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "encode", lambda image: (bytes(4),))
+    monkeypatch.setattr(pictures, "render", lambda name, text, size: text)
+    prompts = Prompts()
+    for hour in range(24):
+        prompts.picture(f"closed+again_today+hour_{hour}", "fr", video("42e01f"))
+        prompts.picture("closed", "fr", video("42e01f"))
+    kept = [name for name, *_ in prompts._pictures]
+    assert kept[1:] == [f"closed+again_today+hour_{hour}" for hour in range(8, 24)]
+    assert kept[0] == "closed"
+
+
 def test_refusals_that_time_does_not_end_have_no_time() -> None:
     again = MONDAY + datetime.timedelta(hours=1)
     assert prompt_catalogue.for_refusal(EndReason.NOT_AUTHORISED, MONDAY, again) == "not_authorised"

@@ -222,7 +222,10 @@ async def test_a_refusal_is_spoken_and_its_reasons_are_kept_for_staff(scene: Sce
     entry = await scene.dial()
     assert entry.call.reason is EndReason.OUTSIDE_HOURS
     await eventually(lambda: "present" in scene.media.names(), "the phone is told")
-    assert scene.media.last("present")[2:4] == ("outside_hours_now+again_today+hour_10", "outside_hours")
+    assert scene.media.last("present")[2:4] == (
+        "outside_hours_now+again_today+hour_10",
+        "outside_hours+again_today+hour_10",
+    )
     refused = (await scene.store.journal(entry.call.id))[-2:]
     told = next(str(line.details["because"]) for line in refused if line.event == "Refused")
     assert "schedule: outside of the windows of site; opens 1970-01-01 10:00" in told
