@@ -1,40 +1,56 @@
-"""docs/first-call.md is followed to the letter: what it types is typed, and the call is granted."""
+"""The pages for the first call are followed to the letter: what they type is typed, and the call is granted."""
 
 import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Ctl
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "first-call.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGES = pytest.mark.parametrize(
+    ("page", "headings"),
+    [
+        ("first-call.md", ("3. The phone", "4. Who may call whom, when")),
+        ("fr/guide-du-technicien.md", ("4. Le téléphone", "5. Les personnes et les horaires")),
+    ],
+)
 
 
-def typed_in(heading: str) -> list[str]:
-    """The lines of avisioctl in a section's blocks, in order."""
-    _, _, rest = PAGE.read_text("utf-8").partition(f"\n## {heading}\n")
-    section = rest.partition("\n## ")[0]
-    blocks = re.findall(r"^```\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if line.startswith("avisioctl ")]
+def typed_in(page: str, headings: tuple[str, str]) -> list[str]:
+    """The lines of avisioctl in the blocks of two sections, in order; but the look at registrations."""
+    found = []
+    for heading in headings:
+        _, _, rest = (DOCS / page).read_text("utf-8").partition(f"\n## {heading}\n")
+        blocks = re.findall(r"^```\n(.*?)^```$", rest.partition("\n## ")[0], re.MULTILINE | re.DOTALL)
+        found += [line for block in blocks for line in block.splitlines() if line.startswith("avisioctl ")]
+    return [line for line in found if line != "avisioctl phones"]
 
 
-def test_who_follows_the_page_may_call(ctl: Ctl, typed: Callable[[str], None]) -> None:
-    phone = [line for line in typed_in("3. The phone") if line != "avisioctl phones"]
-    people = typed_in("4. Who may call whom, when")
-    assert len(phone) == 2
-    assert people[-1].startswith("avisioctl explain")
-    said = ""
-    for line in phone + people:
-        typed("a-password-of-openssl\n")
-        said = ctl.run(*shlex.split(line)[1:])
-    assert re.search(r"granted +yes", said)
-
-
-def test_without_its_authorisation_the_page_would_not_do(ctl: Ctl, typed: Callable[[str], None]) -> None:
-    lines = typed_in("3. The phone")[:2] + typed_in("4. Who may call whom, when")
+def run(lines: list[str], ctl: Ctl, typed: Callable[[str], None]) -> str:
+    """What the last one said."""
     said = ""
     for line in lines:
-        if "authorisations" not in line:
-            typed("a-password-of-openssl\n")
-            said = ctl.run(*shlex.split(line)[1:])
-    assert re.search(r"granted +no", said)
+        typed("a-password-of-openssl\n")
+        said = ctl.run(*shlex.split(line)[1:])
+    return said
+
+
+@PAGES
+def test_who_follows_the_page_may_call(
+    page: str, headings: tuple[str, str], ctl: Ctl, typed: Callable[[str], None]
+) -> None:
+    lines = typed_in(page, headings)
+    assert len(lines) > 10
+    assert lines[-1].startswith("avisioctl explain")
+    assert re.search(r"granted +yes", run(lines, ctl, typed))
+
+
+@PAGES
+def test_without_its_authorisation_the_page_would_not_do(
+    page: str, headings: tuple[str, str], ctl: Ctl, typed: Callable[[str], None]
+) -> None:
+    lines = [line for line in typed_in(page, headings) if "authorisations" not in line]
+    assert re.search(r"granted +no", run(lines, ctl, typed))
