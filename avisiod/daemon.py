@@ -3,10 +3,7 @@
 import asyncio
 import logging
 import math
-import os
-import secrets
 import socket
-import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -22,12 +19,12 @@ from avisiod.backups import outcome
 from avisiod.box import Box
 from avisiod.calls.call import Call
 from avisiod.calls.ids import CallId, PhoneId
-from avisiod.calls.invitation import LINK_LENGTH, Invitations
+from avisiod.calls.invitation import Invitations
 from avisiod.calls.phone_health import PhoneState
 from avisiod.calls.reasons import EndReason
 from avisiod.calls.throttle import Throttle
 from avisiod.clock import SystemClock, Timer
-from avisiod.config import Config, IceServer
+from avisiod.config import Config
 from avisiod.devices import code_sms
 from avisiod.devices.board.room import BoardRoom
 from avisiod.devices.hooks.teller import HookTeller
@@ -35,7 +32,6 @@ from avisiod.devices.phones.room import PhoneRoom
 from avisiod.devices.sms.service import SmsService
 from avisiod.gateway import sealing, wire
 from avisiod.gateway.edge_certificate import EdgeCertificate
-from avisiod.gateway.manifest import decode
 from avisiod.gateway.media_gateway import MediaGateway
 from avisiod.gateway.registrations import EdgeUnreadable, current_registrations
 from avisiod.gateway.sip_gateway import SipGateway
@@ -46,11 +42,12 @@ from avisiod.office.counter import Counter, CounterClosed
 from avisiod.office.desk import site_of
 from avisiod.office.upkeep import Upkeep
 from avisiod.phone_ports import Device
-from avisiod.ports import Recording, StoreUnavailable
+from avisiod.ports import StoreUnavailable
 from avisiod.recordings_disk import RecordingsDisk
 from avisiod.reloading import NotTaken, Reloading
 from avisiod.sdnotify import Notifier, watchdog_interval_s
 from avisiod.signals import Signals
+from avisiod.startup import CannotStart, code_key, code_texts, ice_secret, recordings_left
 from avisiod.store import inventory
 from avisiod.store.device_store import StoredDevices
 from avisiod.store.store import Store
@@ -75,8 +72,6 @@ SEAL_AGAIN_EVERY_S = 30.0
 CERTIFICATES_EVERY_S = 300.0
 USUAL_WATCHDOG_S = 30.0
 """systemd's own where it has one (WatchdogSec); it waits so long for a word of ours, and we for a word of a part."""
-RECENT_DAYS = 3
-"""Folders of recordings that a start looks through for what the store does not know yet."""
 
 
 EXPECTED = (
@@ -94,10 +89,6 @@ EXPECTED = (
 
 WRONG_SETTINGS = (inventory.InventoryError, CharterUnreadable)
 """Of these, what does not get better by trying again: exit status 2."""
-
-
-class CannotStart(OSError):
-    """The daemon cannot run; the text says what is in the way and what to do."""
 
 
 class Daemon:
@@ -235,6 +226,7 @@ class Daemon:
 
         async def take() -> None:
             self.config = config
+            self._certificates_due = 0.0
             log.setup(config.log.level)
             self.board.adopt(config)
             if self.board.actions is not None:
@@ -494,20 +486,6 @@ class Daemon:
         )
 
 
-def recordings_left(folder: Path, reason: EndReason) -> list[Recording]:
-    """Seal what an earlier run left unsealed; every recording of the last days, for the store to compare. Blocks."""
-    sealing.seal_truncated(folder, reason.value)
-    newest = sorted(folder.glob("*/*/*"))[-RECENT_DAYS:]
-    manifests = (path for day in newest for path in day.glob("*.json") if not path.name.endswith(".facts.json"))
-    found = []
-    for path in manifests:
-        try:
-            found.append(decode(path.read_bytes()).recording(path.parent))
-        except (OSError, ValueError) as error:
-            logger.warning("the manifest %s cannot be used and was left as it is: %s", path, error)
-    return found
-
-
 def _no_transcoders(failure: Failure) -> None:
     cause = failure.value.subFailure.value if isinstance(failure.value, FirstError) else failure.value
     logger.error("no picture is converted, pages without H.264 have sound only: %s", cause)
@@ -515,45 +493,6 @@ def _no_transcoders(failure: Failure) -> None:
 
 async def _await(work: Awaitable[Any]) -> Any:
     return await work
-
-
-def code_key(path: Path) -> bytes:
-    """The key of the codes' hashes; made at the first start, readable by its owner only. CannotStart if it is not."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise CannotStart(f"{path} is readable by others: chmod 600 {path}") from None
-        key = path.read_bytes()
-        if len(key) < 32:
-            raise CannotStart(f"{path} is too short to be a key: delete it, a new one is made") from None
-        return key
-    except OSError as error:
-        raise CannotStart(f"{path} cannot be made: {error.strerror}") from None
-    with os.fdopen(descriptor, "wb") as file:
-        key = secrets.token_bytes(32)
-        file.write(key)
-        file.flush()
-        os.fsync(descriptor)
-    return key
-
-
-def code_texts(config: Config) -> code_sms.CodeTexts:
-    """The texts of the code SMS, tried once with the portal's address: ValueError where no text of it fits."""
-    texts = code_sms.load(Path(config.modem.texts_folder) if config.modem.texts_folder else None)
-    texts.render(
-        config.site.language,
-        code="000000",
-        portal_url=f"{config.portal.public_url.rstrip('/')}/{'x' * LINK_LENGTH}",
-        name=config.portal.name,
-        valid_s=config.calls.code_valid_s,
-    )
-    return texts
-
-
-def ice_secret(server: IceServer) -> bytes:
-    """The secret that coturn shares with us; empty where none is configured."""
-    return Path(server.secret_file).read_bytes().strip() if server.secret_file else b""
 
 
 def run(config: Config, path: Path) -> int:

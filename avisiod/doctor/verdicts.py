@@ -127,7 +127,7 @@ def sms(routes: Sequence[Route]) -> list[Finding]:
 
 def _route(route: Route, *, alone: bool) -> Finding:
     part, said = f"sms {route.route}", "; ".join(each for each in (route.state, route.trouble, route.detail) if each)
-    do = "docs/modems.md explains each state; avisioctl sms shows the routes; a wrong PIN is never sent twice"
+    do = "docs/modems.md explains each state; avisioctl sms routes shows them; a wrong PIN is never sent twice"
     if route.state not in ("up", "to be tried"):
         if alone:
             return failed(part, said, "no route works: calls end for want of an SMS", do)

@@ -25,6 +25,8 @@ class WorldMetrics:
         self._phones = Gauge(
             "avisiod_phones", "Phones by registration: registered or not.", ["registered"], registry=registry
         )
+        for registered in ("yes", "no"):
+            self._phones.labels(registered)
 
     def disk_free(self, free_bytes: int) -> None:
         """Free space where recordings are written."""
