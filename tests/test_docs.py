@@ -30,6 +30,9 @@ SETTING = re.compile(r"^([a-z]+)\.([a-z_]+)\b(?!\.[a-z])")
 METRIC = re.compile(r"\b(avisiod_[a-z_]+)\b")
 FILE_ENDINGS = {"crt", "csr", "key", "md", "pem", "py", "rules", "service", "timer", "yaml"}
 NO_METRIC = {"avisiod_config"}
+SHIPPED = re.compile(r"/usr/share/doc/avisiod/[\w./-]*\w")
+UNIT = re.compile(r"\bavisiod[a-z-]*\.(?:service|timer|socket)\b")
+MAKE = re.compile(r"\bmake ([a-z][a-z-]*)")
 LEFT_OPEN = re.compile(r"…|\.\.\.|COMMAND|\|")
 """What a reader has to fill in themselves: only the words before it are looked at."""
 
@@ -210,3 +213,53 @@ def test_every_metric_and_every_test_named_is_there(page: Path) -> None:
     plain = {re.sub(r"_(bucket|count|sum)$", "", name) for name in coded}
     assert plain - known - NO_METRIC == set()
     assert [name for name in set(TEST_FILE.findall(text)) if not (ROOT / name).exists()] == []
+
+
+def shipped() -> set[str]:
+    """What lies below /usr/share/doc/avisiod, by debian/: folders without what is in them, and files."""
+    found = {"examples"}
+    for listed, below in (("avisiod.docs", ""), ("avisiod.examples", "examples/")):
+        for pattern in (ROOT / "debian" / listed).read_text("utf-8").split():
+            for path in ROOT.glob(pattern):
+                inner = path.rglob("*") if path.is_dir() else ()
+                found |= {below + str(each.relative_to(path.parent)) for each in (path, *inner)}
+    return found
+
+
+TALKING = [
+    *PAGES,
+    *sorted((ROOT / "systemd").glob("*.*")),
+    *sorted((ROOT / "debian").glob("avisiod.p*")),
+    ROOT / "avisiod" / "cli" / "manual.py",
+]
+"""Files that send people to others."""
+
+
+def test_what_is_said_to_be_shipped_is() -> None:
+    there = shipped()
+    assert "examples/prometheus/avisiod.rules.yml" in there
+    named = {
+        (path.name, name) for path in TALKING if path.is_file() for name in SHIPPED.findall(path.read_text("utf-8"))
+    }
+    assert named
+    assert [each for each in sorted(named) if each[1].removeprefix("/usr/share/doc/avisiod/") not in there] == []
+
+
+@EVERY
+def test_every_unit_and_every_target_of_make_is_there(page: Path) -> None:
+    text = page.read_text("utf-8")
+    targets = set(re.findall(r"^([a-z-]+(?: [a-z-]+)*):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    known = {name for line in targets for name in line.split()}
+    coded = [
+        *CODE.findall(without_fences(text)),
+        *(line for _, block in FENCE.findall(text) for line in block.split("\n")),
+    ]
+    made = {found[1] for code in coded if (found := MAKE.match(code))}
+    assert "deb-test" in known
+    assert page.parent.name == "decisions" or made - known == set()  # those speak of others' makefiles, too
+    assert [name for name in set(UNIT.findall(text)) if not (ROOT / "systemd" / name).exists()] == []
+
+
+def test_every_decision_has_a_number_of_its_own() -> None:
+    numbers = [path.name[:4] for path in (DOCS / "decisions").glob("*.md")]
+    assert sorted(numbers) == [f"{number:04}" for number in range(1, len(numbers) + 1)]
