@@ -247,7 +247,7 @@ class EdgeClient:
 
     def _close_rpc(self) -> None:
         port, self._rpc = self._rpc, None
-        if port is not None:
+        if port is not None and hasattr(port, "protocol"):  # one that could not connect closes itself, and only once
             port.stopListening()
 
 
