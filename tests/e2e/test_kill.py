@@ -22,7 +22,7 @@ from sqlalchemy import create_engine
 
 from avisiod.calls import ledger
 from avisiod.calls.ids import DetaineeId
-from avisiod.store import books
+from avisiod.store import books, trail_check
 from tests.e2e.callers import PORTS, Caller
 from tests.e2e.people import Person, accounts, enter
 from tests.e2e.stage import ROOT, ContactEntry, PhoneEntry, Stage
@@ -91,6 +91,7 @@ def test_a_daemon_that_is_killed_at_any_point_of_its_calls_is_consistent_after_e
         assert list(paid_too_much(callers, before, accounts(stage))) == []
         met.update(found.states_at_death(kept))
     give_back(first)
+    assert audit_verify(stage) == ""
     sys.stdout.write(f"points: {dict(met)}\n")
     assert {"waiting", "joining", "connected"} <= set(met), "the points were not spread over the calls"
 
@@ -154,8 +155,7 @@ class Found:
         wrong = [text for call in self.calls.values() for text in self._wrong_of(call)]
         wrong += [f"{call} has a journal and no row" for call in self.of if call not in self.calls]
         wrong += self._forgotten(kept)
-        wrong += self._books()
-        wrong += trail_of(self.stage)
+        wrong += self._books_and_trail()
         return wrong
 
     def _wrong_of(self, row: dict[str, Any]) -> Iterator[str]:
@@ -202,9 +202,12 @@ class Found:
             if row["id"] not in self.calls or (row["state"] == "ended" and self.calls[row["id"]] != row):
                 yield f"{row} became {self.calls.get(row['id'])}"
 
-    def _books(self) -> Iterator[str]:
+    def _books_and_trail(self) -> Iterator[str]:
         with contextlib.closing(create_engine(f"sqlite:///{self.stage.database}").connect()) as connection:
             yield from books.check(connection)
+            verdict = trail_check.verify(connection)
+        if verdict.problem:
+            yield f"the trail: {verdict.problem}"
         kept = accounts(self.stage)
         if sum(kept.values()):
             yield f"the accounts sum to {sum(kept.values())}"
@@ -226,8 +229,8 @@ def seconds_connected(journal: Sequence[dict[str, Any]]) -> float:
     return min(total, LIMIT_S)
 
 
-def trail_of(stage: Stage) -> list[str]:
-    """What `avisioctl audit verify` finds wrong, by the daemon that has just started."""
+def audit_verify(stage: Stage) -> str:
+    """What avisioctl finds wrong, by the daemon that runs: the same check as after each start, as staff see it."""
     done = subprocess.run(
         [sys.executable, "-c", AVISIOCTL, "--config", stage.config_file, "audit", "verify"],
         cwd=ROOT,
@@ -235,9 +238,7 @@ def trail_of(stage: Stage) -> list[str]:
         text=True,
         timeout=60,
     )
-    if done.returncode:
-        return [f"the trail: {done.stdout} {done.stderr}"]
-    return []
+    return done.stdout + done.stderr if done.returncode else ""
 
 
 def paid_too_much(callers: Sequence[Caller], before: dict[str, int], after: dict[str, int]) -> Iterator[str]:
