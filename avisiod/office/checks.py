@@ -241,10 +241,27 @@ def staff(sight: Sight, *, longest_days: int) -> None:
         first, last = row["valid_from"], row["valid_to"]
         if last is not None and last < first - datetime.timedelta(days=1):  # the day before: it is never in force
             sight.object(key, "valid_to", "ends before it begins", "swap them")
-        may = sight.facts["roles"].get(row["role"], {"may": ""})["may"].split(",")
-        if longest_days == 0 or DESIGNATED.isdisjoint(may):
-            continue
-        if last is None or (last - first).days >= longest_days:
+        role = sight.facts["roles"].get(row["role"])
+        if role is not None and _too_long(role, row, longest_days):
             latest = first + datetime.timedelta(days=longest_days - 1)
             reason = f"the role {row['role']} is given for {longest_days} days at most"
             sight.object(key, "valid_to", reason, f"give a last day, {latest} or before; it can be renewed then")
+
+
+def roles(sight: Sight, *, longest_days: int) -> None:
+    """A role that comes to watch or to interrupt is held by nobody for longer than that may be."""
+    for key, row in sight.new():
+        for held in sight.facts["staff"].values():
+            over = held["valid_to"] is not None and held["valid_to"] < sight.today
+            if held["role"] == row["id"] and not over and _too_long(row, held, longest_days):
+                reason = f"{held['user']} holds it for more than {longest_days} days"
+                sight.object(
+                    key, "may", reason, f"set the end of that first (staff change {held['user']} {row['id']})"
+                )
+
+
+def _too_long(role: Row, held: Row, longest_days: int) -> bool:
+    """Whether a designation lasts longer than one of this role may."""
+    if longest_days == 0 or DESIGNATED.isdisjoint(role["may"].split(",")):
+        return False
+    return held["valid_to"] is None or (held["valid_to"] - held["valid_from"]).days >= longest_days

@@ -435,6 +435,8 @@ def _staff(designation_days: int) -> tuple[Kind, Kind]:
             group="staff",
             help="what staff may do",
             table=roles,
+            check=functools.partial(checks.roles, longest_days=designation_days),
+            reads=("staff",),
             fields=(
                 Field("id", values.ID, "its name"),
                 Field("name", values.TEXT, "as people read it", ""),

@@ -118,6 +118,18 @@ def test_sites_make_roles_of_their_own(office: Office) -> None:
     assert "`fly` is not one of" in office.refused(lambda: office.add("roles", id="x", may="fly"))[0]
 
 
+def test_a_role_does_not_come_to_interrupt_while_somebody_holds_it_without_an_end(office: Office) -> None:
+    designate(office, "alice", "accountant", last="")
+    designate(office, "bob", "accountant", "2024-01-01", YESTERDAY)
+    told = office.refused(lambda: office.change("roles", id="accountant", may="see_money cut_calls"))
+    assert told == [
+        "may: alice holds it for more than 366 days: set the end of that first (staff change alice accountant)"
+    ]
+    office.change("staff", user="alice", role="accountant", valid_to=NEXT_YEAR)
+    office.change("roles", id="accountant", may="see_money cut_calls")
+    assert asks(office, "alice", "calls.cut") == ""
+
+
 def test_the_roles_to_begin_with_are_written_as_they_are_read(office: Office) -> None:
     listed = office.do("list", kind="roles")
     assert {row["id"] for row in listed} >= {"administrator", "supervisor", "accountant", "technician"}
