@@ -2,6 +2,8 @@
 
 import datetime
 import json
+import re
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,17 @@ from tests.e2e.stage import PhoneEntry, Stage
 from tests.peers.authority import Authority
 from tests.peers.booted_phone import BootedPhone, boot, get, notes, trusting
 from tests.peers.ports import free_port
+from tests.peers.signer import Signer
+from tests.peers.sip_client import SipClient
+from tests.peers.sip_message import Request
 from tests.peers.waiting import wait_until
 
 pytestmark = [pytest.mark.peer, pytest.mark.e2e, pytest.mark.timeout(180)]
 
 MAC = "001565a1b2c3"
+UPDATED = ("old1", "old2", "old3")
+SIGNER = Signer()
+ROM = bytes(range(256)) * 500
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +60,13 @@ def stage(folder: Path, vendor: Authority, site: Authority) -> Iterator[Stage]:
             "transport": "udp",
         },
         "phones": {"encryption": "never", "audio_codecs": ["PCMA"]},
+        "firmware": {
+            "folder": str(folder / "firmware"),
+            "public_keys": [SIGNER.public],
+            "back_within_s": 15.0,
+        },
     }
-    phones = [PhoneEntry("cell1"), PhoneEntry("cell2")]
+    phones = [PhoneEntry("cell1"), PhoneEntry("cell2"), *(PhoneEntry(name) for name in UPDATED)]
     with Stage(folder / "stage", phones=phones, settings=settings, edge_port=edge_port) as stage:
         yield stage
 
@@ -144,3 +157,81 @@ def test_a_stranger_gets_nothing_and_is_told_of(
         "the stranger is noted",
         0.5,
     )
+
+
+class OldPhone:
+    """A phone that registers, and when it is told to, fetches its settings and what firmware stands in them."""
+
+    def __init__(self, stage: Stage, name: str, number: int, context: ssl.SSLContext) -> None:
+        self.mac = f"0015650000{number:02x}"
+        self.sip = SipClient(stage.edge.edge, name, stage.phones[name].password)
+        self._context = context
+        self._url = url_of(stage)
+
+    def register(self, version: str) -> None:
+        self.sip.new_dialogue()
+        assert self.sip.register(User_Agent=f"Yealink SIP-VP59 {version}").status == 200
+
+    def wait_told(self) -> None:
+        def told(message: object) -> bool:
+            return isinstance(message, Request) and message.method == "NOTIFY"
+
+        notify = self.sip.received.wait(told, 40, "NOTIFY")
+        assert isinstance(notify, Request)
+        assert notify.get("event") == "check-sync;reboot=true"
+
+    def update(self) -> bytes:
+        """The firmware, in two halves as if the line had broken; then it starts with a new password and version."""
+        status, body = get(f"{self._url}/{self.mac}.cfg", self._context)
+        assert status == 200
+        lines = dict(re.findall(r"(?m)^(\S+) = (.*)$", body.decode()))
+        url = lines["static.firmware.url"]
+        half = len(ROM) // 2
+        first = get(url, self._context, {"Range": f"bytes=0-{half - 1}"})
+        second = get(url, self._context, {"Range": f"bytes={half}-"})
+        assert (first[0], second[0]) == (206, 206)
+        self.sip.password = lines["account.1.password"]
+        self.register("91.2")
+        return first[1] + second[1]
+
+
+def test_firmware_goes_out_in_stages_and_stops_at_a_phone_that_does_not_come_back(
+    stage: Stage, vendor: Authority, site: Authority, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    phones = []
+    for number, name in enumerate(UPDATED, 1):
+        phone = OldPhone(stage, name, number, trusting(site.file, vendor.issue(f"0015650000{number:02x}")))
+        ctl(stage, capsys, "devices", "add", name, "--mac", phone.mac, "--vendor", "yealink")
+        phone.register("91.1")
+        phones.append(phone)
+
+    def up(version: str, *names: str) -> bool:
+        rows = {row["phone"]: row for row in ctl(stage, capsys, "phones")}
+        return all(rows[name]["state"] == "up" and rows[name]["firmware"] == version for name in names)
+
+    wait_until(lambda: up("91.1", *UPDATED), 60, "all run the old version", 0.5)
+    rom = SIGNER.write(tmp_path / "vp59.rom", ROM)
+    ctl(stage, capsys, "firmware", "add", "vp59", str(rom), "--vendor", "yealink", "--release", "91.2")
+    day = ("--begins", "00:00", "--ends", "24:00")
+    name = ctl(stage, capsys, "firmware", "start", "vp59", "--stages", "1,all", *day)["id"]
+
+    def rollout() -> dict[str, Any]:
+        return dict(ctl(stage, capsys, "firmware", "show", name))
+
+    phones[0].wait_told()
+    assert rollout()["waiting"] == 2, "the others wait for the first"
+    assert phones[0].update() == ROM
+    phones[1].wait_told()
+    phones[2].wait_told()
+    assert phones[1].update() == ROM
+    wait_until(lambda: rollout()["state"] == "stopped", 60, "it stops by itself", 0.5)
+    shown = rollout()
+    assert {each["phone"]: each["state"] for each in shown["each"]} == {
+        "old1": "done",
+        "old2": "done",
+        "old3": "failed",
+    }
+    assert "1 of stage 2 did not come back with 91.2" in shown["why"]
+    assert stage.metrics()['avisiod_firmware_phones_total{step="failed"}'] == 1
+    for phone in phones:
+        phone.sip.close()
