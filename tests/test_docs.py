@@ -1,5 +1,6 @@
 """What the documentation says is there: every page in the index, links and anchors, commands, settings, tests."""
 
+import fnmatch
 import os
 import re
 import shlex
@@ -263,3 +264,12 @@ def test_every_unit_and_every_target_of_make_is_there(page: Path) -> None:
 def test_every_decision_has_a_number_of_its_own() -> None:
     numbers = [path.name[:4] for path in (DOCS / "decisions").glob("*.md")]
     assert sorted(numbers) == [f"{number:04}" for number in range(1, len(numbers) + 1)]
+
+
+def test_the_map_names_every_room_and_module() -> None:
+    named = {name.rstrip("/") for name in CODE.findall((ROOT / "ARCHITECTURE.md").read_text("utf-8"))}
+    there = {
+        path.name for path in (ROOT / "avisiod").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    unnamed = {name for name in there if not any(fnmatch.fnmatch(name, each) for each in named)}
+    assert unnamed == {"__init__.py"}
