@@ -151,7 +151,7 @@ def _set_aside(path: Path) -> Path | None:
             connection.close()
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
-            text = f"another program has {path} open: stop avisiod first; nothing was changed"
+            text = f"another program has {path} open: stop avisiod and avisiod-edge first; nothing was changed"
             raise StoreUnavailable(text) from None
         # damaged: that is why a backup is restored; it is kept as it is
     number = 1

@@ -101,10 +101,10 @@ class Changes(Trial):
         see(self.rows("select version_num from alembic_version") == [(LATER_SCHEMA,)], "it left the database alone")
         status, said = self.machine.tries("avisioctl", "selftest")
         see(status != 0 and "newer avisiod" in said, f"the selftest says so, too: {said}")
-        self.machine.run("systemctl", "stop", "avisiod")
+        self.machine.run("systemctl", "stop", "avisiod", "avisiod-edge")
         inside = f"/{backup.relative_to(self.machine.root)}"
         self.machine.run("runuser", "-u", "avisiod", "--", "avisioctl", "restore", inside)
-        self.machine.run("systemctl", "start", "avisiod")
+        self.machine.run("systemctl", "start", "avisiod", "avisiod-edge")
         self.whole_again("after the way back")
         see(len(self.rows("select id from calls")) == calls, "every call before the upgrade is there")
         tell("rolled back: a newer database is refused untouched, its backup restored, the older version serves")
