@@ -83,3 +83,9 @@ def test_a_modem_that_is_plugged_in_later_is_open_to_the_daemon() -> None:
 def test_the_edge_does_at_its_start_nothing_that_its_unit_forbids() -> None:
     start = unit("avisiod-edge.service")["Service"]["ExecStart"].split()
     assert "-P" not in start  # Kamailio changes the owner of its PID file
+
+
+def test_the_daemon_is_stopped_before_the_edge_by_which_phones_hear_of_their_calls_end() -> None:
+    # systemd stops in the reverse order of the start
+    assert "avisiod-edge.service" in unit("avisiod.service")["Unit"]["After"]
+    assert "avisiod.service" not in unit("avisiod-edge.service")["Unit"]["After"].split()

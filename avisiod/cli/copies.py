@@ -125,7 +125,8 @@ def restore(session: Session, file: Path, *, identity: str | None, overwrite: bo
     """
     running = Path(session.config_file).exists() and session.reach.daemon_runs
     if running and not check:
-        raise Refused(Problem(reason="the daemon runs", remedy="systemctl stop avisiod avisiod-edge, restore, start both again"))
+        remedy = "systemctl stop avisiod avisiod-edge, restore, start both again"
+        raise Refused(Problem(reason="the daemon runs", remedy=remedy))
     try:
         whole = sealed.is_sealed(file)
     except OSError as error:

@@ -7,6 +7,9 @@ import signal
 import socket
 from typing import Any
 
+from avisiod.gateway import lean  # noqa: F401 - before Twisted looks for TLS
+
+# isort: split
 import msgspec
 from twisted.internet import defer
 from twisted.internet.error import ConnectionDone, ConnectionLost

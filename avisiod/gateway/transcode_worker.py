@@ -18,6 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from avisiod.gateway import lean  # noqa: F401 - before Twisted looks for TLS
+
+# isort: split
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning

@@ -32,8 +32,9 @@ def lines(facts: Mapping[str, str], figures: Mapping[str, float], memory: Mappin
         f"- {'✓' if value < most else '✗'} {what}: {value:.{0 if most > 10 else 1}f} {unit}, to be under {most}"
         for what, value, most, unit in rows
     ]
+    cpu = f"The start took {figures['ready_cpu_s']:.1f} s of work of the processor, over all processes."
     each = [f"| {kind} | {len(has)} | {sum(has) / len(has):.0f} |" for kind, has in memory.items()]
-    return [where, "", *verdicts, "", "| idle process | how many | MiB each |", "|---|---:|---:|", *each]
+    return [where, "", *verdicts, "", cpu, "", "| idle process | how many | MiB each |", "|---|---:|---:|", *each]
 
 
 def standing(text: str) -> str:
