@@ -53,7 +53,7 @@ async def test_a_repeated_prompt_comes_again_after_its_pause_and_never_ends():
     async def scenario():
         phone, over = Phone(), []
         phone.presenter.start()
-        phone.presenter.say([b"one", b"two"], 0.05, lambda: over.append(1))
+        phone.presenter.say([b"one", b"two"], 0.4, lambda: over.append(1))
         await until(lambda: phone.heard().count(b"two") >= 2)
         phone.presenter.stop()
         heard = phone.heard()
