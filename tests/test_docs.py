@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import yaml
 
-from avisiod import config
+from avisiod import config, config_check
 from avisiod.cli.main import avisioctl
 from avisiod.config_section import Section
 
@@ -203,6 +203,21 @@ def test_every_setting_is_there(page: Path) -> None:
         if isinstance(loaded, dict) and set(loaded) & set(SECTIONS) and "contacts" not in loaded:
             wrong += list(unknown_keys({k: v for k, v in loaded.items() if k in SECTIONS}, config.Config, ""))
     assert not wrong
+
+
+WHOLE = {
+    f"{path.relative_to(ROOT)}-{number}": block
+    for path in PAGES
+    for number, (kind, block) in enumerate(FENCE.findall(path.read_text("utf-8")))
+    if kind == "yaml" and "…" not in block and set(yaml.safe_load(block)) <= set(SECTIONS)
+}
+
+
+@pytest.mark.parametrize("where", WHOLE)
+def test_settings_that_are_shown_whole_are_taken(where: str, tmp_path: Path) -> None:
+    file = tmp_path / "avisiod.yaml"
+    file.write_text(WHOLE[where], encoding="utf-8")
+    config_check.load(file, files=False)
 
 
 @EVERY
