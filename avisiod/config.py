@@ -66,6 +66,9 @@ class Sip(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Processes; 0 means enough for `calls.capacity` and one to spare."""
     dialogues_per_worker: Annotated[int, Meta(ge=1)] = 4
     """Dialogues of one worker at once. 4 is what the pjsua2 wheel was built for: more takes a wheel of your own."""
+    beside: tuple[str, ...] = ()
+    """SIP workers of other boxes to which this machine's edge spreads calls too, `192.0.2.12:5062-5067` for each box;
+    their settings name this edge in `sip.edge`."""
     edge: tuple[str, ...] = ("127.0.0.1:5059",)
     """Where INVITE is accepted from: Kamailio's address with the port of its inner socket, which no other program can
     use while Kamailio runs; without a port every program on that address is believed."""
@@ -201,6 +204,8 @@ class Store(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A file with that address, where it has a password in it; it counts before `url`."""
     box: str = ""
     """This box's name among those that share `url`, which must not change while calls are open; empty: the host's."""
+    lease_s: Annotated[float, Meta(ge=10)] = 30.0
+    """A box that shares `url` and said nothing for so long is gone: another one ends its calls."""
     audit_days: Annotated[int, Meta(ge=1)] = 1096
     """The audit trail's lines are kept so many days; the daemon deletes what is older, once a day."""
     inventory_file: str = "/etc/avisiod/inventory.yaml"

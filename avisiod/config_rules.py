@@ -170,6 +170,14 @@ def _addresses(config: Config) -> Iterator[Finding]:
     for key, address in single.items():
         if _ip(address) is None:
             yield Finding((key,), f"`{address}` is no IP address", "write it as 192.0.2.1 or 2001:db8::1")
+    for place, each in enumerate(config.sip.beside):
+        host, _, ports = each.rpartition(":")
+        first, _, last = ports.partition("-")
+        numbers = [int(one) for one in (first, last or first) if one.isdecimal()]
+        good = len(numbers) == 2 and 0 < numbers[0] <= numbers[1] < 65536 and _ip(host.strip("[]")) is not None
+        if not good:
+            remedy = "write it as 192.0.2.12:5062-5067, or [2001:db8::2]:5062-5067"
+            yield Finding((f"sip.beside[{place}]",), f"`{each}` names no workers", remedy)
     if not config.sip.edge:
         yield Finding(("sip.edge",), "no edge, so every call would be refused", "list the address of Kamailio")
     announced = {

@@ -30,6 +30,7 @@ from avisiod.devices.board.room import BoardRoom
 from avisiod.devices.hooks.teller import HookTeller
 from avisiod.devices.phones.room import PhoneRoom
 from avisiod.devices.sms.service import SmsService
+from avisiod.fleet import Fleet
 from avisiod.gateway import sealing, wire
 from avisiod.gateway.edge_certificate import EdgeCertificate
 from avisiod.gateway.media_gateway import MediaGateway
@@ -104,7 +105,9 @@ class Daemon:
         self.telemetry = Telemetry(reactor, config, self.clock)
         self.notifier = Notifier(self.clock)
         self.vitals = Vitals(2 * (watchdog_interval_s() or USUAL_WATCHDOG_S / 2), self.clock.now())
-        invitations = Invitations(code_key(Path(config.store.code_key_file)), Throttle())
+        key = code_key(Path(config.store.code_key_file))
+        invitations = Invitations(key, Throttle())
+        self.fleet = Fleet(config, self.clock, self.store, invitations, key)
         self.board = Switchboard(config, self.clock, self.store, invitations, self.telemetry)
         self.sip = SipGateway(reactor, self.clock, config)
         self.transcoders = TranscodeGateway(reactor, self.clock, config)
@@ -121,7 +124,8 @@ class Daemon:
         self.board.on_media_lost = lambda: run_coroutine(self._keep_what_is_left())
         self.board.on_stats = self.telemetry.stats
         self.transcoders.on_stats = self.telemetry.transcoder_stats
-        self.desk = FrontDesk(self.board, [(server, ice_secret(server)) for server in config.media.ice_servers])
+        servers = [(server, ice_secret(server)) for server in config.media.ice_servers]
+        self.desk = FrontDesk(self.board, servers, self.fleet.holder_of)
         self.portal = RelativesPortal(config, self.desk, self.clock)
         devices, metrics = StoredDevices(self.store), self.telemetry.metrics
         self.edge_certificate = EdgeCertificate(config, self.clock.utc)
@@ -172,6 +176,7 @@ class Daemon:
         config = self.config
         await deferToThread(Path(config.recordings.folder).mkdir, parents=True, exist_ok=True)
         await self.store.open()
+        await self.fleet.enter()
         await self._load_inventory()
         await self._recover()
         # Before the first phone can dial: what is not known counts as no room.
@@ -299,6 +304,7 @@ class Daemon:
                 worker.kill("it did not end by itself")
         await self._within(WORKERS_STOP_WITHIN_S, self.telemetry.stop(), "stopping the metrics")
         await self._within(WORKERS_STOP_WITHIN_S, self.board.owed.settle(self.store), "storing the last ends")
+        await self._within(WORKERS_STOP_WITHIN_S, self.fleet.leave(), "taking leave of the other boxes")
         await self.store.close()
         logger.info("stopped")
 
@@ -444,6 +450,8 @@ class Daemon:
         for why in ("denied", "refused", "failed"):
             self.telemetry.metrics.doors.refused("counter", why, self.counter.served[why])
         self._look_at_backup()
+        await self.fleet.beat(len(self.board.entries))
+        self.telemetry.metrics.boxes.looked(alive=self.fleet.alive, gone=self.fleet.gone, ended=self.fleet.ended)
         if self.clock.now() >= self._certificates_due:
             self._certificates_due = self.clock.now() + CERTIFICATES_EVERY_S
             self.telemetry.certificates(await deferToThread(certificates.look, self.config))

@@ -43,8 +43,11 @@ class Joined(msgspec.Struct, frozen=True, kw_only=True):
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     """The code or token opened nothing."""
 
-    why: Literal["wrong", "expired", "used", "throttled", "busy", "over"]
-    """`busy`: something failed on our side, try again; `over`: the call has ended or the invitation is void."""
+    why: Literal["wrong", "expired", "used", "throttled", "busy", "over", "elsewhere"]
+    """`busy`: something failed on our side, try again; `over`: the call has ended or the invitation is void;
+    `elsewhere`: the code is right and unspent, and belongs to a call of another box."""
+    url: str = ""
+    """With `elsewhere`: the address of that box's portal."""
     retry_after_s: float = 0.0
     """With `throttled`: how long this address must wait; a typed address may be told to open the link in the SMS."""
     tries_left: int | None = None

@@ -76,6 +76,8 @@ class Invitations:
         self._key = key
         self._throttle = throttle
         self._all: dict[CallId, _Open] = {}
+        self.elsewhere = 0
+        """Open codes of other boxes that share the database: a try that is typed here could open one of those too."""
 
     def issue(self, call: CallId, randbelow: Callable[[int], int]) -> Invitation:
         """Draw a code and a link that differ from every other open one. ValueError if the call has one already."""
@@ -101,9 +103,19 @@ class Invitations:
         if invitation is not None and invitation.closed is None:
             invitation.closed, invitation.closed_at = Answer.EXPIRED, now
 
+    def hash_of(self, code: str) -> str:
+        """As the store keeps it."""
+        return self._hash(code).hex()
+
+    def was_right_elsewhere(self, address: str, tried_at: float, open_codes: int) -> None:
+        """The typed try of that moment, counted as wrong with so many codes open, opens a call of another box."""
+        self._throttle.was_right_elsewhere(address, tried_at, open_codes)
+
     def open_codes(self, now: float) -> int:
         """How many codes would open something now."""
-        return sum(1 for i in self._all.values() if i.closed is None and (i.expires is None or now < i.expires))
+        return self.elsewhere + sum(
+            1 for i in self._all.values() if i.closed is None and (i.expires is None or now < i.expires)
+        )
 
     def redeem(self, code: str, link: str, address: str, now: float) -> Result:
         """Try a code. `link` is what the page's address carried, or empty. Spends the code if it is right."""

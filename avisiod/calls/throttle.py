@@ -81,6 +81,14 @@ class Throttle:
         while len(self._addresses) > REMEMBERED_ADDRESSES:
             self._addresses.popitem(last=False)
 
+    def was_right_elsewhere(self, address: str, tried_at: float, open_codes: int) -> None:
+        """The try that was just counted with `typed_wrong` opens a call of another box: take it back."""
+        cost = max(open_codes, 1)
+        if (tried_at, cost) in self._typed:
+            self._typed.remove((tried_at, cost))
+            self._risk -= cost
+        self.right(address)
+
     def right(self, address: str) -> None:
         """A right code forgives the address its typing errors; the day's risk stays spent."""
         self._addresses.pop(_network(address), None)

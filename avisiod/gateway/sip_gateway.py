@@ -1,5 +1,6 @@
 """Control's side of the avisiod-sip workers: commands as coroutines, events to a listener."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -43,9 +44,18 @@ class SipListener(Protocol):
 
 def dispatcher_list(config: Config) -> str:
     """Where the workers listen, a line each, for Kamailio's dispatcher (the module's `list_file`)."""
-    ports = (config.sip.port + n for n in range(config.sip_workers))
-    host = f"[{config.sip.address}]" if ":" in config.sip.address else config.sip.address
-    return "".join(f"1 sip:{host}:{port}\n" for port in ports)
+    own = f"{_bracketed(config.sip.address)}:{config.sip.port}-{config.sip.port + config.sip_workers - 1}"
+    lines = []
+    for each in (own, *config.sip.beside):
+        host, _, ports = each.rpartition(":")
+        first, _, last = ports.partition("-")
+        lines.append([f"1 sip:{host}:{port}\n" for port in range(int(first), int(last or first) + 1)])
+    # In turn over the boxes: dialogues of a call that is tried next should be another box's.
+    return "".join(line for row in itertools.zip_longest(*lines, fillvalue="") for line in row)
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
 def settings_of(config: Config, count: int) -> list[SipWorkerSettings]:

@@ -13,6 +13,7 @@ from prometheus_client.process_collector import ProcessCollector
 from avisiod import compiled
 from avisiod.metrics.backups import BackupMetrics
 from avisiod.metrics.board import BoardMetrics
+from avisiod.metrics.boxes import BoxMetrics
 from avisiod.metrics.calls import CallMetrics
 from avisiod.metrics.certificates import CertificateMetrics
 from avisiod.metrics.control import ControlMetrics
@@ -40,6 +41,7 @@ class Metrics:
             {"version": version("avisiod"), "hot_path": hot_path}
         )
         self.backups = BackupMetrics(registry)
+        self.boxes = BoxMetrics(registry)
         self.calls = CallMetrics(registry)
         self.certificates = CertificateMetrics(registry)
         self.control = ControlMetrics(registry)

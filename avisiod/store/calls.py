@@ -91,7 +91,24 @@ def end_open(connection: Connection, reason: EndReason, at_utc: datetime.datetim
     """
     query = select(calls).where(calls.c.state != "ended").order_by(calls.c.created_utc, calls.c.id)
     found = [record_from(row) for row in connection.execute(query).all()]
-    still_open = [each for each in found if not box or each.box in ("", box) or forsaken(each, at_utc)]
+    return _end(
+        connection,
+        [each for each in found if not box or each.box in ("", box) or forsaken(each, at_utc)],
+        reason,
+        at_utc,
+    )
+
+
+def end_of_box(connection: Connection, box: str, reason: EndReason, at_utc: datetime.datetime) -> list[CallId]:
+    """The same for the calls of one box."""
+    ordered = select(calls).order_by(calls.c.created_utc, calls.c.id)
+    query = ordered.where(calls.c.state != "ended", calls.c.box == box)
+    return _end(connection, [record_from(row) for row in connection.execute(query).all()], reason, at_utc)
+
+
+def _end(
+    connection: Connection, still_open: list[CallRecord], reason: EndReason, at_utc: datetime.datetime
+) -> list[CallId]:
     for record in still_open:
         ended = msgspec.structs.replace(
             record,

@@ -40,6 +40,18 @@ def end_open(
     return ended
 
 
+def end_of_box(
+    connection: Connection, box: str, reason: EndReason, at_utc: datetime.datetime, at: float
+) -> list[CallId]:
+    """End and settle every call of another box, which is gone, with a journal entry each; their ids."""
+    ended = calls.end_of_box(connection, box, reason, at_utc)
+    for call in ended:
+        details = {"reason": reason.value, "box": box}
+        entry = JournalEntry(call=call, at_utc=at_utc, at=at, event="ended_for_its_box", details=details)
+        events.append(connection, entry, "ended")
+    return ended
+
+
 def keep(
     connection: Connection,
     thing: Kept,

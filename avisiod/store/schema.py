@@ -142,6 +142,20 @@ invitations = Table(
     Column("spent_utc", UtcText),
 )
 
+Index("ix_invitations_hash", invitations.c.hash)
+
+boxes = Table(
+    "boxes",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("public_url", Text, nullable=False),
+    Column("code_key", String(64), nullable=False),
+    Column("calls", Integer, nullable=False),
+    Column("capacity", Integer, nullable=False),
+    Column("beat_s", Float, nullable=False),
+)
+"""Boxes that share the database; `beat_s` is the last sign of life, in seconds of the database's clock."""
+
 acceptances = Table(
     "acceptances",
     metadata,

@@ -38,6 +38,7 @@ from avisiod.ports import (
 )
 from avisiod.store import (
     acceptances,
+    boxes,
     calls,
     contacts,
     dossiers,
@@ -76,7 +77,7 @@ class Store:
         self._where = where
         self._zone = zoneinfo.ZoneInfo(time_zone)
         self._realm = realm
-        self._box = box
+        self.box = box
         self._reactor = reactor
         self._writer = ThreadPool(minthreads=1, maxthreads=1, name="store-writer")
         self._reader = ThreadPool(minthreads=1, maxthreads=1, name="store-reader")
@@ -122,7 +123,7 @@ class Store:
 
         StoreRefused where an InvitationSpent among `with_it` was spent before: then nothing of all this is saved.
         """
-        ours = msgspec.structs.replace(record, box=self._box)
+        ours = msgspec.structs.replace(record, box=self.box)
         return self._write(lambda connection: progress.save(connection, ours, entry, *with_it))
 
     def add_event(self, entry: JournalEntry) -> Deferred[None]:
@@ -131,7 +132,13 @@ class Store:
 
     def save_invitation(self, record: InvitationRecord) -> Deferred[None]:
         """Keep an invitation, or what changed of it. StoreRefused once it is spent."""
-        return self._write(lambda connection: progress.keep(connection, record, record.issued_utc, record.call))
+
+        def keep(connection: Connection) -> None:
+            if self.box:
+                boxes.refuse_twin(connection, record, record.issued_utc)
+            progress.keep(connection, record, record.issued_utc, record.call)
+
+        return self._write(keep)
 
     def spend_invitation(self, call: CallId, at_utc: datetime.datetime) -> Deferred[bool]:
         """Use the call's code up. False where it was used before or never issued."""
@@ -148,7 +155,25 @@ class Store:
 
     def end_open_calls(self, reason: EndReason, at_utc: datetime.datetime, at: float) -> Deferred[list[CallId]]:
         """End every call of this box that was left open, with a journal entry each; their ids."""
-        return self._write(lambda connection: progress.end_open(connection, reason, at_utc, at, self._box))
+        return self._write(lambda connection: progress.end_open(connection, reason, at_utc, at, self.box))
+
+    def beat(self, own: boxes.OwnBeat, at_utc: datetime.datetime) -> Deferred[boxes.Fleet]:
+        """Say that this box lives; what is known of the others that share the database."""
+        return self._write(lambda connection: boxes.beat(connection, own, at_utc))
+
+    def leave(self) -> Deferred[None]:
+        """Take leave of the others: we stop in good order."""
+        return self._write(lambda connection: boxes.leave(connection, self.box))
+
+    def end_calls_of(
+        self, box: str, silent_s: float, reason: EndReason, at_utc: datetime.datetime, at: float
+    ) -> Deferred[list[CallId]]:
+        """End every call of another box that said nothing for so long; their ids."""
+        return self._write(lambda connection: boxes.end_calls_of(connection, box, silent_s, reason, at_utc, at))
+
+    def holder_of(self, hashed: str, alive_s: float, at_utc: datetime.datetime) -> Deferred[str]:
+        """Where relatives reach the other box whose open code has this hash; empty where none has."""
+        return self._read(lambda connection: boxes.holder_of(connection, hashed, self.box, alive_s, at_utc))
 
     def sync_inventory(self, listed_phones: Sequence[Phone], listed_contacts: Sequence[Contact]) -> Deferred[None]:
         """Make phones and contacts what the inventory says, in one transaction."""
@@ -171,7 +196,7 @@ class Store:
         self, phone: PhoneId, detainee: DetaineeId | None, number: Number | None, at_utc: datetime.datetime
     ) -> Deferred[Dossier]:
         """All that is kept about this call, read in one transaction."""
-        zone, box = self._zone, self._box
+        zone, box = self._zone, self.box
         return self._read(lambda connection: dossiers.facts(connection, phone, detainee, number, at_utc, zone, box))
 
     def pin_record(self, phone: PhoneId, identifier: str) -> Deferred[PinRecord]:

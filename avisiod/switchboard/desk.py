@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import logging
 import secrets
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -17,7 +17,16 @@ from avisiod.config import IceServer
 from avisiod.gateway import wire
 from avisiod.gateway.sdp import writer
 from avisiod.log import remember
-from avisiod.ports import Acceptance, AcceptanceRecord, InvitationSpent, Joined, Page, Rejected, RestartRefused
+from avisiod.ports import (
+    Acceptance,
+    AcceptanceRecord,
+    InvitationSpent,
+    Joined,
+    Page,
+    Rejected,
+    RestartRefused,
+    StoreUnavailable,
+)
 from avisiod.switchboard.actions import token_digest
 from avisiod.switchboard.entry import Entry
 from avisiod.switchboard.switchboard import Switchboard, run
@@ -33,8 +42,17 @@ _MAY_COME_BACK = (State.WAITING, State.JOINING, State.CONNECTED, State.INTERRUPT
 class FrontDesk:
     """Implements ports.Desk."""
 
-    def __init__(self, board: Switchboard, ice_servers: Sequence[tuple[IceServer, bytes]]) -> None:
-        """`ice_servers`: each with the secret of its secret_file, empty for STUN."""
+    def __init__(
+        self,
+        board: Switchboard,
+        ice_servers: Sequence[tuple[IceServer, bytes]],
+        elsewhere: Callable[[str], Awaitable[str]] | None = None,
+    ) -> None:
+        """`ice_servers`: each with the secret of its secret_file, empty for STUN.
+
+        `elsewhere` says which portal has the call of a code that no call of ours has, empty for none.
+        """
+        self._elsewhere = elsewhere
         self._board = board
         self._ice_servers = ice_servers
 
@@ -47,7 +65,14 @@ class FrontDesk:
     ) -> Joined | Rejected:
         """Spend a code."""
         board = self._board
-        result = board.invitations.redeem(code, link, address, board.clock.now())
+        now = board.clock.now()
+        open_codes = board.invitations.open_codes(now)
+        result = board.invitations.redeem(code, link, address, now)
+        # Counted as wrong first, so that no number of tries at once gets more answers than one after the other.
+        if result.answer is Answer.WRONG and result.tries_left is None and (url := await self._holder_of(code)):
+            board.invitations.was_right_elsewhere(address, now, open_codes)
+            board.observer.code_tried("elsewhere")
+            return Rejected(why="elsewhere", url=url)
         board.observer.code_tried(result.answer.value)
         if result.answer is not Answer.RIGHT or result.call is None:
             return self._rejected(result)
@@ -63,6 +88,15 @@ class FrontDesk:
             AcceptanceRecord(call=entry.call.id, at_utc=utc, acceptance=acceptance),
         )
         return self._welcome(entry, session, token, page)
+
+    async def _holder_of(self, code: str) -> str:
+        if self._elsewhere is None:
+            return ""
+        try:
+            return await self._elsewhere(code)
+        except StoreUnavailable as error:
+            logger.warning("other boxes could not be asked for a code: %s", error)
+            return ""
 
     async def resume(self, token: str, address: str, page: Page) -> Joined | Rejected:
         """Come back without a code."""

@@ -175,7 +175,12 @@ class Conversation:
             if self.step is Step.ASKING:
                 self.step = Step.OUTSIDE
             self._say(
-                messages.Rejected(why=verdict.why, retry_after_s=verdict.retry_after_s, tries_left=verdict.tries_left)
+                messages.Rejected(
+                    why=verdict.why,
+                    url=verdict.url,
+                    retry_after_s=verdict.retry_after_s,
+                    tries_left=verdict.tries_left,
+                )
             )
             return
         if self._left or self.step is Step.OVER:

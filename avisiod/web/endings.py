@@ -133,6 +133,10 @@ ENDINGS: dict[EndReason, Words] = {
 }
 
 REJECTIONS: dict[str, Words] = {
+    "elsewhere": Words(
+        _("Your call is on another server"),
+        _("You are being taken there. Your code is still valid: it is filled in for you."),
+    ),
     "wrong": Words(
         _("This code is not right"),
         _("Check the digits in the last SMS you received, then type them again."),

@@ -124,7 +124,9 @@ class Joined(Message, frozen=True, kw_only=True):
 class Rejected(Message, frozen=True, kw_only=True):
     """The code or token opened nothing; the connection stays open for another try."""
 
-    why: Literal["wrong", "expired", "used", "throttled", "busy", "over"]
+    why: Literal["wrong", "expired", "used", "throttled", "busy", "over", "elsewhere"]
+    url: str = ""
+    """With `elsewhere`: the portal that has the call; the code is unspent, and good there."""
     retry_after_s: float = 0.0
     tries_left: int | None = None
 

@@ -187,3 +187,18 @@ class ACodeWorksOnce(RuleBasedStateMachine):
 
 
 TestACodeWorksOnce = ACodeWorksOnce.TestCase
+
+
+def test_a_code_of_another_box_costs_nothing_and_a_wrong_one_costs_what_is_open_on_all() -> None:
+    invitations, _ = issued()
+    invitations.elsewhere = 4
+    open_codes = invitations.open_codes(10)
+    assert open_codes == 5
+    throttle = invitations._throttle
+    assert invitations.redeem("000001", "", HOME, 10).answer is Answer.WRONG
+    assert throttle.risk(10) == 5
+    for _ in range(3 * FREE_TRIES):
+        assert invitations.redeem("000002", "", HOME, 10).answer is Answer.WRONG
+        invitations.was_right_elsewhere(HOME, 10, open_codes)
+    assert throttle.risk(10) == 5
+    assert invitations.redeem("123456", "", HOME, 10).answer is Answer.RIGHT

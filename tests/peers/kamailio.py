@@ -41,8 +41,12 @@ class Kamailio:
         inner_port: int = 0,
         settings: Mapping[str, str] | None = None,
         realm: str = REALM,
+        phones_url: str = "",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        """`phones_url`: as Kamailio's db_postgres writes a database, in place of an SQLite file."""
         self.folder = folder
+        self._environment = environment
         self.address = address
         self.port = port or free_port()
         self.inner_port, self.metrics_port = inner_port or free_port(), free_port()
@@ -72,6 +76,9 @@ class Kamailio:
         for name, value in values.items():
             local, found = re.subn(rf'(?m)^(#!substdef "!{name}!)[^!]*', rf"\g<1>{value}", local)
             assert found == 1, name
+        if phones_url:
+            local = local.replace("##!define WITH_POSTGRES", "#!define WITH_POSTGRES")
+            local = re.sub(r'(?m)^##(!substdef "!EDGE_PHONES_URL!)[^!]*', rf"#\g<1>{phones_url}", local)
         if realm != REALM:
             local = local.replace('##!substdef "!EDGE_REALM!avisio!g"', f'#!substdef "!EDGE_REALM!{realm}!g"')
         listeners = [
@@ -106,7 +113,7 @@ class Kamailio:
         """Run it; returns when it answers OPTIONS."""
         argv: list[str | Path] = ["kamailio", "-f", self.folder / "kamailio.cfg", "-DD", "-E", "-e"]
         argv += ["-P", self.folder / "kamailio.pid", "-Y", self.folder, "-m", "64", "-M", "8"]
-        self._process = Process(argv, name="kamailio", log=self.folder / "kamailio.log")
+        self._process = Process(argv, name="kamailio", log=self.folder / "kamailio.log", env=self._environment)
         wait_until(self.answers, 15, "Kamailio answers OPTIONS")
         return self
 

@@ -13,9 +13,19 @@ def try_camera(relative: Relative, url: str) -> None:
     """Open the portal and get through the camera and microphone check."""
 
     def steps() -> None:
+        relative.page.set_default_timeout(STEP_TIMEOUT_MS)
+        relative.page.goto(url)
+
+    relative.run(steps)
+    go_on(relative)
+
+
+def go_on(relative: Relative) -> None:
+    """Through the camera and microphone check of the page that is open."""
+
+    def steps() -> None:
         page = relative.page
         page.set_default_timeout(STEP_TIMEOUT_MS)
-        page.goto(url)
         page.click("#start")
         done = page.locator("#devices-done")
         try:

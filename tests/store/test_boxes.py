@@ -4,17 +4,20 @@ from collections.abc import Iterator
 
 import pytest
 import pytest_twisted
+from sqlalchemy import update
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 
 from avisiod.calls.ids import CallId
 from avisiod.calls.reasons import EndReason
 from avisiod.ports import StoreRefused
-from avisiod.store import calls
+from avisiod.store import calls, schema
+from avisiod.store.boxes import OwnBeat
 from avisiod.store.store import Store
 from tests.peers.postgres import Postgres
 
 from .people import ANNA, BILAL, paid_call, pay_in, settle_in
-from .records import CALL, CONTACT, OTHER, PHONE, SECOND, after, entry
+from .records import CALL, CONTACT, OTHER, PHONE, SECOND, after, entry, invitation
 
 
 def opened(where: str, box: str) -> Store:
@@ -90,3 +93,95 @@ async def test_a_box_of_its_own_ends_all_and_looks_at_no_others(sqlite_store: St
     found = await store.facts(PHONE.id, ANNA, CONTACT.number, after(60))
     assert (found.contact_elsewhere, found.detainee_elsewhere) == (False, False)
     assert await store.end_open_calls(EndReason.SERVICE_RESTARTED, after(99), 5.0) == ["left"]
+
+
+ALIVE_S = 30.0
+
+
+def own(name: str, **changes: object) -> OwnBeat:
+    values: dict[str, object] = {
+        "name": name,
+        "public_url": f"https://{name}.example",
+        "code_key": "k",
+        "calls": 0,
+        "capacity": 20,
+    }
+    return OwnBeat(**(values | changes))  # type: ignore[arg-type]
+
+
+def silent(store: Store, box: str, seconds: float) -> "Deferred[object]":
+    """That box said nothing for so long."""
+    older = update(schema.boxes).where(schema.boxes.c.name == box)
+    return store._write(lambda connection: connection.execute(older.values(beat_s=schema.boxes.c.beat_s - seconds)))
+
+
+@pytest.mark.peer
+@pytest_twisted.ensureDeferred
+async def test_a_box_that_is_silent_for_its_lease_has_its_calls_ended_once_by_another(
+    boxes: tuple[Store, Store],
+) -> None:
+    north, south = boxes
+    await north.beat(own("north"), after(0))
+    await north.save_call(paid_call("connected", of=CALL), entry("connected", of=CALL))
+    fleet = await south.beat(own("south"), after(0))
+    assert [(each.name, each.public_url, each.capacity) for each in fleet.others] == [
+        ("north", "https://north.example", 20)
+    ]
+    assert await south.end_calls_of("north", ALIVE_S, EndReason.SERVICE_RESTARTED, after(1), 1.0) == []
+    await silent(south, "north", ALIVE_S + 1)
+    (other,) = (await south.beat(own("south"), after(2))).others
+    assert other.age_s > ALIVE_S
+    assert await south.end_calls_of("north", ALIVE_S, EndReason.SERVICE_RESTARTED, after(3), 3.0) == [CALL]
+    assert await south.end_calls_of("north", ALIVE_S, EndReason.SERVICE_RESTARTED, after(4), 4.0) == []
+    record = await south.call(CALL)
+    assert record is not None
+    assert (record.end_reason, record.charged, record.box) == (EndReason.SERVICE_RESTARTED, False, "north")
+    assert (await south.journal(CALL))[-1].details == {"reason": "service_restarted", "box": "north"}
+    with pytest.raises(StoreRefused):
+        await north.save_call(paid_call("ended", of=CALL), entry("ended", of=CALL))
+
+
+@pytest.mark.peer
+@pytest_twisted.ensureDeferred
+async def test_a_code_is_found_at_the_living_box_that_has_it_and_nowhere_else(boxes: tuple[Store, Store]) -> None:
+    north, south = boxes
+    await north.beat(own("north"), after(0))
+    await north.save_call(paid_call("inviting", of=CALL), entry("inviting", of=CALL))
+    await north.save_invitation(invitation(call=CALL, hash="a" * 64, issued_utc=after(0)))
+    fleet = await south.beat(own("south"), after(1))
+    assert fleet.open_codes == 1
+    assert await south.holder_of("a" * 64, ALIVE_S, after(1)) == "https://north.example"
+    assert await south.holder_of("b" * 64, ALIVE_S, after(1)) == ""
+    assert await north.holder_of("a" * 64, ALIVE_S, after(1)) == "", "its own are not elsewhere"
+    await silent(south, "north", ALIVE_S + 1)
+    assert await south.holder_of("a" * 64, ALIVE_S, after(1)) == ""
+    await north.beat(own("north"), after(2))
+    await north.spend_invitation(CALL, after(3))
+    assert await south.holder_of("a" * 64, ALIVE_S, after(3)) == ""
+    assert (await south.beat(own("south"), after(3))).open_codes == 0
+
+
+@pytest.mark.peer
+@pytest_twisted.ensureDeferred
+async def test_two_boxes_never_have_the_same_code_out(boxes: tuple[Store, Store]) -> None:
+    north, south = boxes
+    for store, of, phone in ((north, CALL, PHONE.id), (south, OTHER, SECOND.id)):
+        await store.save_call(paid_call("inviting", of=of, phone=phone), entry("inviting", of=of))
+    await north.save_invitation(invitation(call=CALL, hash="a" * 64, issued_utc=after(0)))
+    with pytest.raises(StoreRefused, match="same code"):
+        await south.save_invitation(invitation(call=OTHER, hash="a" * 64, issued_utc=after(1)))
+    await north.save_invitation(invitation(call=CALL, hash="a" * 64, issued_utc=after(0), expires_utc=after(5)))
+    await south.save_invitation(invitation(call=OTHER, hash="a" * 64, issued_utc=after(6)))
+
+
+@pytest.mark.peer
+@pytest_twisted.ensureDeferred
+async def test_a_box_that_stops_in_good_order_is_not_waited_for(boxes: tuple[Store, Store]) -> None:
+    north, south = boxes
+    await north.beat(own("north"), after(0))
+    await north.save_call(paid_call("connected", of=CALL), entry("connected", of=CALL))
+    await north.leave()
+    assert len((await south.beat(own("south"), after(1))).others) == 1, "a call of it is still open"
+    await north.save_call(paid_call("ended", of=CALL), entry("ended", of=CALL))
+    await north.leave()
+    assert (await south.beat(own("south"), after(2))).others == ()

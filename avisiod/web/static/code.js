@@ -13,6 +13,9 @@ export function setUpCode(join) {
 
   // The link of the SMS names the call; it stays in the address and goes nowhere else.
   const link = (location.pathname.match(new RegExp(page.link, "i"))?.[1] ?? "").toLowerCase();
+  // A portal that had the call elsewhere sent us here with the code; nothing of it stays in the address.
+  let brought = location.hash.match(/^#([0-9]{6})$/)?.[1] ?? "";
+  if (brought) history.replaceState(null, "", location.pathname + location.search);
   const digits = () => input.value.replace(/\D/g, "");
 
   input.oninput = () => {
@@ -85,7 +88,8 @@ export function setUpCode(join) {
       clearInterval(waiting);
       busy(false);
       notice("join-error", null);
-      input.value = "";
+      input.value = brought;
+      brought = "";
       readSms();
     },
 
@@ -95,7 +99,14 @@ export function setUpCode(join) {
       input.value = "";
     },
 
-    rejected({ why, retry_after_s: retry, tries_left: tries }) {
+    rejected({ why, url, retry_after_s: retry, tries_left: tries }) {
+      if (why === "elsewhere") {
+        const typed = digits();
+        say(page.rejections.elsewhere, "");
+        busy(true);
+        location.assign(`${url.replace(/\/+$/, "")}/#${typed}`);
+        return;
+      }
       let more = "";
       if (tries !== null && tries !== undefined && why === "wrong") more = _("Tries left: {count}", { count: tries });
       if (retry > 0) more = _("You can try again in {time}.", { time: duration(retry) });
