@@ -216,12 +216,7 @@ def _say(text: str) -> None:
 
 def main() -> int:
     """Serve the socket that systemd hands over."""
-    parser = argparse.ArgumentParser(prog="avisiod-hooks", description="Runs the site's scripts upon events.")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where EVENT.d lie (%(default)s)")
-    parser.add_argument("--timeout", type=float, default=TIMEOUT_S, help="seconds for a script (%(default)s)")
-    parser.add_argument("--socket", type=Path, help="listen there instead of on systemd's socket")
-    parser.add_argument("--user", default="avisiod", help="whose events are taken (%(default)s)")
-    asked = parser.parse_args()
+    asked = arguments().parse_args()
     if asked.socket is not None:
         listening = socket.socket(socket.AF_UNIX)
         listening.bind(str(asked.socket))
@@ -236,6 +231,16 @@ def main() -> int:
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(Runner(asked.folder, asked.timeout, os.getuid() if asked.socket else 0).serve(listening, uids))
     return 0
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="avisiod-hooks", description="Runs the site's scripts upon events.")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where EVENT.d lie (%(default)s)")
+    parser.add_argument("--timeout", type=float, default=TIMEOUT_S, help="seconds for a script (%(default)s)")
+    parser.add_argument("--socket", type=Path, help="listen there instead of on systemd's socket")
+    parser.add_argument("--user", default="avisiod", help="whose events are taken (%(default)s)")
+    return parser
 
 
 def _uid_of(user: str) -> list[int]:

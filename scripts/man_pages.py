@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the man pages avisiod(8) and avisiod.yaml(5) into a folder, from the program's and the settings' own texts.
+"""Write avisiod(8), avisiod-hooks(8) and avisiod.yaml(5) into a folder, from the texts of program and settings.
 
 avisioctl(1) is written by `avisioctl manual`.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from avisiod import reload_rules
+from avisiod import hook_runner, reload_rules
 from avisiod.__main__ import arguments
 
 SETTINGS = runpy.run_path(str(Path(__file__).resolve().parent / "configuration_docs.py"))
@@ -62,13 +62,43 @@ def entries(pairs: Any) -> list[str]:
     return [line for name, text in pairs for line in (".TP", f".B {roff(name)}", roff(text))]
 
 
+def options(parser: argparse.ArgumentParser) -> list[str]:
+    """What a command line takes."""
+    formatter = parser._get_formatter()
+    pairs = []
+    for action in parser._actions:
+        value = "" if action.nargs == 0 else action.metavar or action.dest.upper()
+        shown = f"[{value}]" if action.nargs == "?" else str(value)
+        pairs.append((f"{', '.join(action.option_strings)} {shown}".strip(), formatter._expand_help(action)))
+    return entries(pairs)
+
+
+def hooks_page() -> str:
+    """avisiod-hooks(8)."""
+    lines = [
+        '.TH AVISIOD\\-HOOKS 8 "" avisiod "avisiod"',
+        ".SH NAME",
+        "avisiod\\-hooks \\- runs the site's own scripts when something happens to avisiod",
+        ".SH SYNOPSIS",
+        ".B avisiod\\-hooks",
+        "[OPTION]…",
+        ".SH DESCRIPTION",
+        *(roff(part) for part in _joined((hook_runner.__doc__ or "").partition("\n\n")[2])),
+        ".SH OPTIONS",
+        *options(hook_runner.arguments()),
+        ".SH SEE ALSO",
+        ".BR avisiod (8),",
+        "/usr/share/doc/avisiod/hooks.md",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _joined(text: str) -> list[str]:
+    return [" ".join(part.split()) for part in text.split("\n\n")]
+
+
 def daemon_page() -> str:
     """avisiod(8)."""
-    options = []
-    for action in arguments()._actions:
-        names = ", ".join(action.option_strings)
-        value = action.metavar and (f"[{action.metavar}]" if action.nargs == "?" else str(action.metavar))
-        options.append((f"{names} {value or ''}".strip(), action.help or ""))
     lines = [
         '.TH AVISIOD 8 "" avisiod "avisiod"',
         ".SH NAME",
@@ -79,7 +109,7 @@ def daemon_page() -> str:
         ".SH DESCRIPTION",
         SUMMARY,
         ".SH OPTIONS",
-        *entries(options),
+        *options(arguments()),
         ".SH SIGNALS",
         *entries(SIGNALS),
         ".SH EXIT STATUS",
@@ -139,7 +169,7 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"man8/avisiod.8": daemon_page, "man5/avisiod.yaml.5": settings_page}
+PAGES = {"man8/avisiod.8": daemon_page, "man8/avisiod-hooks.8": hooks_page, "man5/avisiod.yaml.5": settings_page}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

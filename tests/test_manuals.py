@@ -1,5 +1,6 @@
 """The man pages name every option and every key, and man has nothing to say against their form."""
 
+import argparse
 import os
 import runpy
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from avisiod import config
+from avisiod import config, hook_runner
 from avisiod.__main__ import arguments
 from avisiod.cli import manual
 from avisiod.cli.main import avisioctl
@@ -44,11 +45,19 @@ def test_a_fault_would_be_found(tmp_path: Path) -> None:
     assert shown(page).stderr
 
 
-def test_every_option_of_the_daemon_is_there() -> None:
-    page = PAGES["man8/avisiod.8"]().replace("\\-", "-")
-    options = [name for action in arguments()._actions for name in action.option_strings]
-    assert "--check-config" in options
-    assert [name for name in options if name not in page] == []
+@pytest.mark.parametrize(
+    ("name", "parser", "one"),
+    [
+        ("man8/avisiod.8", arguments(), "--check-config"),
+        ("man8/avisiod-hooks.8", hook_runner.arguments(), "--timeout"),
+    ],
+)
+def test_every_option_is_there(name: str, parser: argparse.ArgumentParser, one: str) -> None:
+    page = PAGES[name]().replace("\\-", "-")
+    options = [option for action in parser._actions for option in action.option_strings]
+    assert one in options
+    assert [option for option in options if option not in page] == []
+    assert "%(" not in page
 
 
 def test_every_key_is_there() -> None:
