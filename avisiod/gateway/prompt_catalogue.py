@@ -94,7 +94,7 @@ def for_shortened(by: Limit, remaining_s: float) -> str:
     return f"{why}{IN_A_ROW}{WARNING}_{60 * minutes}" if minutes in MINUTES else why
 
 
-_WITH_TIME = ("outside_hours", "closed", "quota_reached", "pause_wanted", "pin_locked")
+_WITH_TIME = ("outside_hours", "closed", "quota_reached", "pause_wanted", "pin_locked", "hours_over")
 """Refusals that are told with the time at which the call may be made, where that is known: `NAME_now` comes first."""
 _NOW = "_now"
 AGAIN, AT_HOUR, AT_MINUTE = "again", "hour", "minute"

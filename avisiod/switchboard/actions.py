@@ -155,6 +155,8 @@ class Actions:
 
     async def _say_farewell(self, entry: Entry, command: do.SayFarewell) -> None:
         picture = entry.farewell_prompt = prompt_catalogue.for_end_reason(command.reason)
+        if command.reason is EndReason.HOURS_OVER:
+            entry.again_utc = await self._board.gatekeeper.when_again(entry)
         if entry.again_utc is not None and entry.language in prompt_catalogue.languages():
             # in another language there is the site's own voice only, which has whole sentences
             now, again = (at.astimezone(self._zone) for at in (self._board.clock.utc(), entry.again_utc))

@@ -10,6 +10,7 @@ from avisiod.clock import Clock
 from avisiod.ports import Kept
 from avisiod.store.store import Store
 from avisiod.switchboard.entry import Entry
+from avisiod.switchboard.gatekeeper import Gatekeeper
 
 
 class Board(Protocol):
@@ -19,6 +20,7 @@ class Board(Protocol):
     store: Store
     invitations: Invitations
     unsealed: set[str]
+    gatekeeper: Gatekeeper
 
     def post(self, entry: Entry, event: Event, *kept: Kept) -> Deferred[None]:
         """Put an event into the call's row; `kept` is stored with it."""

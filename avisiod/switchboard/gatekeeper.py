@@ -1,6 +1,7 @@
 """Who may call: gathers what admission decides on, and asks on a shared phone who is calling."""
 
 import collections
+import dataclasses
 import datetime
 import logging
 import zoneinfo
@@ -97,6 +98,17 @@ class Gatekeeper:
         else:
             entry.identification = Identification()
             self._board.post(entry, ev.IdentityWanted(self._now()))
+
+    async def when_again(self, entry: Entry) -> datetime.datetime | None:
+        """When a call whose time is over before it began may be made; None where that is not known."""
+        utc = self._board.clock.utc()
+        try:
+            dossier = await self._books.facts(entry.call.phone, entry.detainee, entry.number, utc)
+        except StoreUnavailable:
+            return None  # the end itself is told all the same
+        facts = dataclasses.replace(self._facts(entry, dossier, utc), phone_busy=False)
+        verdict = admission.decide(facts)
+        return verdict.again_utc if isinstance(verdict, admission.Refused) else None
 
     async def _phone_wait_s(self, entry: Entry, dossier: Dossier, utc: datetime.datetime) -> float:
         """For how long nobody is asked on this phone, because too many wrong PINs were typed there."""

@@ -244,6 +244,22 @@ async def test_a_language_of_which_only_the_sites_own_voice_is_there_hears_whole
 
 
 @pytest_twisted.ensureDeferred
+async def test_who_waits_until_the_hours_are_over_hears_the_next_ones(scene: Scene) -> None:
+    await change(scene, lambda c: window(c, 60, 78))  # it is 01:16:40 of a Thursday
+    friday = {"id": "f", "scope_kind": "site", "scope_id": "", "weekday": 4, "begins": 60, "ends": 78}
+    await change(scene, lambda c: c.execute(insert(schema_rules.windows), friday))
+    entry = await scene.wait_for_code()
+    scene.clock.advance(81.0)
+    await scene.reach(State.ENDED)
+    assert entry.call.reason is EndReason.HOURS_OVER
+    await eventually(lambda: "hours_over" in scene.media.last("present")[2], "the phone is told")
+    assert scene.media.last("present")[2:4] == (
+        "hours_over_now+again_tomorrow+hour_1",
+        "hours_over+again_tomorrow+hour_1",
+    )
+
+
+@pytest_twisted.ensureDeferred
 async def test_one_call_at_a_time_for_a_detainee_on_whatever_phone(scene: Scene) -> None:
     await change(scene, lambda c: c.execute(update(schema.phones).values(shared=False, occupant=ANNA)))
     await change(scene, second_contact)
