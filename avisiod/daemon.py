@@ -466,7 +466,7 @@ class Daemon:
             free_bytes=self.disk.free_bytes,
             disk_trouble=self.disk.trouble,
             refused=self.portal.refused,
-            device_problems=[*self.sms.problems, *self.boards.problems],
+            device_problems=[*self.sms.problems, *self.boards.problems, *self.phones.problems],
         )
         self.missing()  # sees who answers, more often than the watchdog asks
         pools = {"sip": self.sip, "media": self.media, "transcode": self.transcoders}

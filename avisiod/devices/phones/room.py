@@ -21,9 +21,13 @@ from avisiod.devices.provisioning.phone_secrets import KeyUnusable, PhoneSecrets
 from avisiod.devices.provisioning.reception import Reception
 from avisiod.devices.provisioning.render import CannotRender, Templates
 from avisiod.devices.provisioning.server import PhoneServer, ServerCannotStart
+from avisiod.log import FirstThenDebug
 from avisiod.phone_ports import DeviceStore, RolloutStore
 
 _log = logging.getLogger(__name__)
+
+AGAIN_S = 30.0
+"""A server that could not start is tried again after this."""
 
 
 class PhoneCounts(KeeperCounts, AskerCounts, RunnerCounts, Protocol):
@@ -76,19 +80,33 @@ class PhoneRoom:
             config.site.time_zone,
         )
         self.server: PhoneServer | None = None
+        self.problems: list[str] = []
+        """What /health tells: sentences for the technician."""
+        self._trouble = FirstThenDebug(_log)
+        self._again_at = float("-inf")
+        self._stopped = False
 
     def start(self) -> None:
         """Begin to ask and to serve. What is in the way of serving keeps no family from its call: it is told."""
         self.edge.start()
         self.asker.start()
-        if not self._config.provisioning.address:
+        self._serve()
+
+    def _serve(self) -> None:
+        """Begin to serve, where that is wanted and not done yet: an address may not be up when the box starts."""
+        now = self._clock.now()
+        if not self._config.provisioning.address or self.server is not None or self._stopped or now < self._again_at:
             return
+        self._again_at = now + AGAIN_S
         try:
-            self.server = self._make_server()
-            self.server.start()
+            server = self._make_server()
+            server.start()
         except (ServerCannotStart, KeyUnusable, CannotRender, MappingUnusable) as error:
-            self.server = None
-            _log.error("phones are given no settings, and nobody hears their events: %s", error)
+            self._trouble.failed("phones are given no settings, and nobody hears their events: %s", error)
+            self.problems = ["phones are given no settings, and nobody hears their events: the journal says why"]
+        else:
+            self.server, self.problems = server, []
+            self._trouble.recovered("phones are given their settings again")
 
     def _make_server(self) -> PhoneServer:
         provisioning = self._config.provisioning
@@ -108,6 +126,7 @@ class PhoneRoom:
 
     async def looked(self, registered: Mapping[PhoneId, Sighting] | None) -> None:
         """Every few seconds: the edge's registrations, None where they cannot be read."""
+        self._serve()
         await self.keeper.looked(registered)
         await self.runner.looked()
 
@@ -128,6 +147,7 @@ class PhoneRoom:
 
     async def stop(self) -> None:
         """Ask no more, serve no more."""
+        self._stopped = True
         self.asker.stop()
         if self.server is not None:
             await self.server.stop()
