@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from avisiod import certificate_pair, certificates, compiled, config_check, log
+from avisiod.adoption import Adoption
 from avisiod.backups import outcome
 from avisiod.box import Box
 from avisiod.calls.call import Call
@@ -30,6 +31,7 @@ from avisiod.devices.board.room import BoardRoom
 from avisiod.devices.hooks.teller import HookTeller
 from avisiod.devices.phones.room import PhoneRoom
 from avisiod.devices.sms.service import SmsService
+from avisiod.draining import Draining
 from avisiod.fleet import Fleet
 from avisiod.gateway import sealing, wire
 from avisiod.gateway.edge_certificate import EdgeCertificate
@@ -45,10 +47,10 @@ from avisiod.office.upkeep import Upkeep
 from avisiod.phone_ports import Device
 from avisiod.ports import StoreUnavailable
 from avisiod.recordings_disk import RecordingsDisk
-from avisiod.reloading import NotTaken, Reloading
+from avisiod.reloading import Reloading
 from avisiod.sdnotify import Notifier, watchdog_interval_s
 from avisiod.signals import Signals
-from avisiod.startup import CannotStart, code_key, code_texts, ice_secret, recordings_left
+from avisiod.startup import CannotStart, code_key, ice_secret, recordings_left
 from avisiod.store import inventory
 from avisiod.store.device_store import StoredDevices
 from avisiod.store.store import Store
@@ -162,12 +164,12 @@ class Daemon:
         self.box = Box(self.clock, self.board, self.media, pools, self.disk, self.telemetry, self.sms.rows)
         self.counter.live |= {"box.status": self.box.facts, "box.probe": self.box.probe}
         self.upkeep = Upkeep(self.clock, self.counter)
-        self._reloading = Reloading(path, self, self.telemetry.metrics.control.reloaded)
+        self.draining = Draining(self.clock, self.board, self.notifier)
+        self._reloading = Reloading(path, Adoption(self), self.telemetry.metrics.control.reloaded)
         self._certificates_due = 0.0
         self._watch: Timer | None = None
         self._phones = 0
         self._ready = False
-        self._drained: Deferred[None] | None = None
         self._seal_again_at = 0.0
         self._edge_trouble = FirstThenDebug(logger)
 
@@ -216,40 +218,6 @@ class Daemon:
         logger.log(level, "the media workers' hot path is %s", hot_path)
         logger.info("ready: portal on %s port %s", config.portal.address, config.portal.port)
 
-    async def prepare(self, config: Config) -> Callable[[], Awaitable[None]]:
-        """See reloading.Rooms."""
-        site = config.site
-        try:
-            texts = await deferToThread(code_texts, config)
-            show = await deferToThread(self.portal.reload, config)
-            servers = [(server, ice_secret(server)) for server in config.media.ice_servers]
-            listed = await deferToThread(
-                inventory.load, config.store.inventory_file, site.region, config.sip.realm, site.language
-            )
-        except (OSError, ValueError, CharterUnreadable, inventory.InventoryError) as error:
-            raise NotTaken(str(error)) from None
-
-        async def take() -> None:
-            self.config = config
-            self._certificates_due = 0.0
-            log.setup(config.log.level)
-            self.board.adopt(config)
-            if self.board.actions is not None:
-                self.board.actions.adopt(config, texts)
-            self.desk.adopt(servers)
-            show()
-            self.disk.keep_free(config.recordings.keep_free_bytes)
-            self.counter.site = site_of(config)
-            self.telemetry.adopt(config)
-            for pool in (self.sip, self.media, self.transcoders):
-                pool.take_up(config)
-            try:
-                await self._take_inventory(listed)
-            except StoreUnavailable as error:
-                logger.warning("the inventory is that of before, for the database takes no writes: %s", error)
-
-        return take
-
     async def reload(self) -> None:
         """Upon SIGHUP: settings and inventory are read again, and taken up whole or not at all."""
         if not self._ready or self.board.draining:
@@ -260,29 +228,9 @@ class Daemon:
         self.notifier.ready()
 
     async def drain(self) -> None:
-        """Refuse new calls in words; returns when the running ones are over, `calls.drain_s` are, or upon `hurry`."""
-        limit, calls = self.config.calls.drain_s, len(self.board.entries)
-        if not self._ready or limit <= 0 or not calls:
-            return
-        until = self.clock.now() + limit
-        self.notifier.stopping()
-        self.notifier.extend(limit + STOP_WITHIN_S + 5 * WORKERS_STOP_WITHIN_S)
-        logger.info(
-            "stopping: no new call is taken, and %d may go on for %.0f s (calls.drain_s); another SIGTERM ends them",
-            calls,
-            limit,
-        )
-        drained: Deferred[None] = Deferred()
-        self._drained = drained
-        timer = self.clock.call_at(until, self.hurry)
-        self.board.drain(until).addCallback(lambda _: self.hurry())
-        await drained
-        timer.cancel()
-
-    def hurry(self) -> None:
-        """Drain no longer; harmless where nothing drains."""
-        if self._drained is not None and not self._drained.called:
-            self._drained.callback(None)
+        """See draining.Draining; at once where nothing serves yet."""
+        if self._ready:
+            await self.draining.drain(self.config.calls.drain_s, STOP_WITHIN_S + 5 * WORKERS_STOP_WITHIN_S)
 
     async def stop(self) -> None:
         """Refuse new calls, end the running ones with a word to both sides, seal, close."""
@@ -332,9 +280,15 @@ class Daemon:
             realm=self.config.sip.realm,
             language=self.config.site.language,
         )
-        await self._take_inventory(listed)
+        await self.take_inventory(listed)
 
-    async def _take_inventory(self, listed: inventory.Inventory) -> None:
+    def took_up(self, config: Config) -> None:
+        """These settings are in use from now on."""
+        self.config = config
+        self._certificates_due = 0.0
+
+    async def take_inventory(self, listed: inventory.Inventory) -> None:
+        """Phones and contacts of the file. StoreUnavailable, and nothing is changed."""
         await self.store.sync_inventory(listed.phones, listed.contacts)
         self._phones = len(listed.phones)
         logger.info("inventory: %d phones, %d contacts", len(listed.phones), len(listed.contacts))
@@ -514,7 +468,7 @@ def run(config: Config, path: Path) -> int:
             daemon = Daemon(config, path)
             # Before the start: whatever runs by the time that a start fails is stopped in order, too.
             reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(daemon.stop()))
-            Signals(reactor, daemon.drain, daemon.hurry, daemon.reload).install()
+            Signals(reactor, daemon.drain, daemon.draining.hurry, daemon.reload).install()
             await daemon.start()
         except Exception as error:
             status = 2 if isinstance(error, WRONG_SETTINGS) else 1

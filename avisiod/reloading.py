@@ -20,7 +20,9 @@ class NotTaken(Exception):
 class Rooms(Protocol):
     """What the daemon does with settings that were read."""
 
-    config: Config
+    @property
+    def config(self) -> Config:
+        """What is in use."""
 
     async def prepare(self, config: Config) -> Callable[[], Awaitable[None]]:
         """Make everything that may fail; NotTaken. What is returned takes the settings up, and does not fail."""
