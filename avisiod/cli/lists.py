@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from avisiod.cli.session import Session, common, secret, text_of, write_out
-from avisiod.office.kinds import Field, Kind, kinds
+from avisiod.office.kind import Field, Kind
+from avisiod.office.kinds import kinds
 from avisiod.office.plan import Problem, Refused
 
 PIN_DIGITS = (4, 12)

@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import StatementError
 
 from avisiod.config import Config
-from avisiod.office.kinds import Kind, kinds
+from avisiod.office.kind import Kind
+from avisiod.office.kinds import kinds
 from avisiod.office.permissions import EVERYTHING
 from avisiod.office.plan import Problem, Progress, Refused, Who, quietly
 from avisiod.store import trail

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, func, select
 from avisiod.calls.ids import DetaineeId
 from avisiod.office import csvfile
 from avisiod.office.desk import Desk, Request, operation
-from avisiod.office.kinds import REQUIRED, Kind, kinds
+from avisiod.office.kind import REQUIRED, Kind
+from avisiod.office.kinds import kinds
 from avisiod.office.plan import FEW, Done, Edit, Plan, Problem, Refused, load, rendered
 from avisiod.store import pins
 from avisiod.store.schema import phones

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 from avisiod.calls.people import Scope
 from avisiod.office.checks import Sight
 from avisiod.office.edits import Action, Done, Edit, Key, Problem, Progress, Refused, Who, quietly
-from avisiod.office.kinds import REQUIRED, Field, Kind, Row
+from avisiod.office.kind import REQUIRED, Field, Kind, Row
 from avisiod.office.rows import by_keys, empty, gone, load, rendered, shown
 from avisiod.office.values import Wrong
 from avisiod.office.writing import Step, Writing

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, and_, false, or_, select
 
 from avisiod.calls.people import Scope
 from avisiod.office.edits import Key
-from avisiod.office.kinds import REQUIRED, Field, Kind, Row
+from avisiod.office.kind import REQUIRED, Field, Kind, Row
 
 
 def load(connection: Connection, kind: Kind, where: Any = None) -> dict[Key, Row]:

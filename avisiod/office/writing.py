@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, update
 
 from avisiod.office.edits import Done, Edit, Key, Problem, Progress, Refused, Who
-from avisiod.office.kinds import Field, Kind, Row
+from avisiod.office.kind import Field, Kind, Row
 from avisiod.office.rows import changes, columns, gone
 from avisiod.store import trail
 
