@@ -288,3 +288,16 @@ def test_the_map_names_every_room_and_module() -> None:
     }
     unnamed = {name for name in there if not any(fnmatch.fnmatch(name, each) for each in named)}
     assert unnamed == {"__init__.py"}
+
+
+def test_every_test_that_is_said_to_prove_something_is_there() -> None:
+    missing, file = [], ""
+    said = (ROOT / "tests" / "README.md").read_text("utf-8")
+    for path, name in re.findall(r"((?:\w+/)*\w+\.py)?(?:::(test_\w+))?", said):
+        file = path or file
+        if path and not (ROOT / "tests" / path).exists():
+            missing.append(path)
+        elif name and f"def {name}(" not in (ROOT / "tests" / file).read_text("utf-8"):
+            missing.append(f"{file}::{name}")
+    assert file
+    assert not missing
