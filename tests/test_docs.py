@@ -13,7 +13,8 @@ import msgspec
 import pytest
 import yaml
 
-from avisiod import config, config_check
+from avisiod import config, config_check, hook_runner
+from avisiod.__main__ import arguments
 from avisiod.cli.main import avisioctl
 from avisiod.config_section import Section
 
@@ -160,6 +161,18 @@ def test_every_command_is_there(page: Path) -> None:
 )
 def test_commands_that_are_not_there_are_noticed(words: str, whole: bool, right: bool) -> None:
     assert (wrong_with(words, whole=whole) == "") == right
+
+
+@EVERY
+def test_every_option_of_the_daemons_is_there(page: Path) -> None:
+    known = {
+        (parser.prog, name)
+        for parser in (arguments(), hook_runner.arguments())
+        for action in parser._actions
+        for name in action.option_strings
+    }
+    used = re.findall(r"(?<![\w./-])(?<!-u )(avisiod(?:-hooks)?) (--[a-z-]+)", page.read_text("utf-8"))
+    assert set(used) <= known
 
 
 def keys_of(kind: type[Section]) -> dict[str, Any]:
