@@ -20,8 +20,8 @@ from avisiod.config_section import Section
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-ELSEWHERE = {"build", "node_modules", "texts"}
-"""The last: what pages are made of, whose links are looked at in the page."""
+ELSEWHERE = {"build", "debian", "node_modules", "texts"}
+"""Copies in a package that was built; the last is what pages are made of, whose links are looked at in the page."""
 
 FENCE = re.compile(r"^[ \t]*```(\w*)[^\n]*\n(.*?)^[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")

@@ -75,7 +75,6 @@ def _try(machine: Machine, steps: Changes, folder: Path) -> None:
             steps.upgraded(phone, modem, browser)
             steps.rolled_back()
             steps.cut_off()
-            steps.rolled_back()
             steps.foreign_database()
     steps.removed()
     steps.purged()

@@ -137,7 +137,8 @@ class Changes(Trial):
             with contextlib.closing(sqlite3.connect(database)) as other:
                 other.execute("create table theirs (id integer)")
                 other.commit()
-            database.chmod(0o644)
+            ours = database.with_name(FOREIGN).stat()
+            os.chown(database, ours.st_uid, ours.st_gid)
             before = database.read_bytes()
             self.machine.tries("systemctl", "start", "avisiod")
             said = self.machine.says("journalctl", "-u", "avisiod", "-o", "cat", "-n", "20")
