@@ -16,6 +16,7 @@ PROTOCOLS = ("numato", "modbus")
 AT_ONCE = 3
 """Calls of the key's unit that run at the same time."""
 LISTEN_S = 1.5
+NONSENSE = 'avisiod_board_troubles_total{board="guard",what="nonsense"}'
 TALK_S = 1.0
 
 PHONES = [PhoneEntry(f"cell{n}", f"password-{n}", f"A 10{n}") for n in range(1, AT_ONCE + 1)]
@@ -58,6 +59,7 @@ def _press(stage: Stage, board: RelayBoard) -> dict[str, Any]:
             wait_until(call.is_connected, 10, "connected")
             running.append((call, relative))
         pause_until(time.monotonic() + TALK_S)
+        nonsense = stage.metrics()[NONSENSE]
         before = [
             listener.last_forwarded() for call, relative in running for listener in (call.phone, relative.media)
         ]
@@ -71,5 +73,6 @@ def _press(stage: Stage, board: RelayBoard) -> dict[str, Any]:
             "parties": len(ends),
             "flowing_before": flowing,
             "reasons": reasons,
+            "board_asked_again": int(stage.metrics()[NONSENSE] - nonsense),
             "last_ms": [round((end - pressed) * 1000, 1) for end in ends],
         }

@@ -75,8 +75,10 @@ def _key(lines: Sequence[Line]) -> list[str]:
     rows = []
     for protocol in dict.fromkeys(line["protocol"] for line in measured(lines)):
         last = [ms for line in measured(lines, protocol=protocol) for ms in line["last_ms"]]
-        rows.append([protocol, *(f"{percentile(last, share):.0f}" for share in (0.5, 0.95, 1.0)), str(len(last))])
-    head = ("ms from the press to the last packet at a party", "p50", "p95", "max", "parties")
+        again = sum(line["board_asked_again"] for line in measured(lines, protocol=protocol))
+        figures = (f"{percentile(last, share):.0f}" for share in (0.5, 0.95, 1.0))
+        rows.append([protocol, *figures, str(len(last)), str(again)])
+    head = ("ms from the press to the last packet at a party", "p50", "p95", "max", "parties", "board asked again")
     return table(head, rows) if rows else []
 
 
