@@ -20,14 +20,13 @@ LONGEST = ("network", "e2e", "attacks")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests share one scene, those of tests/network one for all: they stay in one lane (pytest-xdist)."""
+    """Folder by folder; within each the order stays."""
 
-    def folder(item: pytest.Item) -> str:
-        return item.path.relative_to(ROOT).parts[0]
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.relative_to(ROOT).parts[0]
+        return LONGEST.index(folder) if folder in LONGEST else len(LONGEST)
 
-    items.sort(key=lambda item: LONGEST.index(folder(item)) if folder(item) in LONGEST else len(LONGEST))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("network" if folder(item) == "network" else str(item.path)))
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")
