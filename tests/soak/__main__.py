@@ -33,7 +33,8 @@ from tests.soak.watch import Watch, look
 OUT = Path(__file__).resolve().parents[2] / "build" / "soak"
 LIMIT_S = 30.0
 LANES = 4
-DISK_MB = 2048
+DISK_MB = 8192
+"""Two hours of calls leave three gigabytes of recordings."""
 SETTLE_S = 120.0
 MEDIA_WORKERS = 2
 

@@ -73,7 +73,7 @@ def judge(
     elif float(row["connected_s"]) > float(row["limit_s"]) + LIMIT_SLACK_S:
         why = f"connected for {row['connected_s']} s of {row['limit_s']}"
     elif not met:
-        why = _untouched(call, reason)
+        why = _untouched(call, reason, any(_keeps_a_bye(fault, call, ended_at, over) for fault in faults))
     return Verdict(call, reason, expected, why, names)
 
 
@@ -87,7 +87,13 @@ def _keeps_from_dialling(fault: Fault) -> bool:
     return fault.kind.startswith(("kamailio", "control", "sip_worker"))
 
 
-def _untouched(call: Call, reason: str) -> str:
+def _keeps_a_bye(fault: Fault, call: Call, ended_at: float, over: float) -> bool:
+    """Whether it came between a call's end and the BYE to its phone: after the farewell, and gone with the worker."""
+    of_the_worker = fault.kind.startswith("sip_worker") and fault.pid == call.sip_pid and not _spared(fault)
+    return of_the_worker and fault.touches(ended_at, over)
+
+
+def _untouched(call: Call, reason: str, bye_lost: bool) -> str:
     """Of a call that no fault met, everything must be as it should."""
     if call.trouble:
         return call.trouble
@@ -96,7 +102,7 @@ def _untouched(call: Call, reason: str) -> str:
             return f"the phone got {call.phone_heard} packets, the relative {call.relative_heard}"
         if call.page_told != reason and call.plan is not Plan.RELATIVE_GOES:
             return f"the page was told {call.page_told!r}, not {reason}"
-    if call.answered_at is not None and call.bye == "" and not call.hung_up:
+    if call.answered_at is not None and call.bye == "" and not call.hung_up and not bye_lost:
         return "the phone was never hung up"
     return ""
 
@@ -168,7 +174,9 @@ def _disk_full(fault: Fault, call: Call, ended_at: float, right: set[str]) -> se
 
 
 def _disk_hangs(fault: Fault, call: Call, ended_at: float, right: set[str]) -> set[str]:
-    return right if call.confidential else right | {"recorder_failed"} | _setting_up(fault, call, ended_at)
+    return (
+        right if call.confidential else right | {"recorder_failed", "disk_full"} | _setting_up(fault, call, ended_at)
+    )
 
 
 def _database(fault: Fault, call: Call, ended_at: float, right: set[str]) -> set[str]:
