@@ -7,6 +7,7 @@ import hypothesis
 import pytest
 
 from avisiod.store.database import Database, open_database
+from tests.peers import ports
 from tests.peers.postgres import Postgres
 
 ROOT = Path(__file__).parent
@@ -27,6 +28,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return LONGEST.index(folder) if folder in LONGEST else len(LONGEST)
 
     items.sort(key=rank)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """What the scene that ends here still holds of ports is free for the next one."""
+    yield
+    if nextitem is None or _scene(nextitem) != _scene(item):
+        ports.give_all_back()
+
+
+def _scene(item: pytest.Item) -> Path:
+    """Tests with the same one share it: those of a file, and all of tests/network."""
+    return item.path.parent if item.path.parent.name == "network" else item.path
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ def test_nothing_of_it_is_left_open() -> None:
             near.connect(far.offer())
             near.close()
         before += 1  # the other's claim on its ports
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 @pytest.mark.parametrize("mode", [0, 1])

@@ -8,12 +8,17 @@ import socket
 from tests.peers.waiting import NotSeen
 
 BLOCK = 100
-_FIRST, _LAST = 10_000, 32_700
-"""Below the kernel's ephemeral range, so that no outgoing connection takes a port between our look and our use."""
+GRAIN = 20
+"""What is claimed at once: a scene that asks for two ports takes no hundred from the others."""
+_FIRST, _LARGE, _LAST = 10_000, 26_000, 32_700
+"""Below the kernel's ephemeral range, so that no outgoing connection takes a port between our look and our use. What
+fits into one grain lies above _LARGE and breaks up no room for the others."""
 
 _claims: dict[int, list[socket.socket]] = {}
 """By the first port of the range."""
 _singles: "itertools.chain[int] | None" = None
+_of_singles: set[int] = set()
+"""First ports of the ranges that single ports come from: theirs until this process ends."""
 
 
 def free_range(count: int = BLOCK) -> tuple[int, int]:
@@ -22,11 +27,12 @@ def free_range(count: int = BLOCK) -> tuple[int, int]:
     The first is even, as RTP wants it (RFC 3550 section 11). A claim is an abstract socket's name: taken by one
     process at a time, and given back by the kernel however that process ends.
     """
-    blocks = -(-count // BLOCK)
-    starts = list(range(_FIRST, _LAST - blocks * BLOCK, BLOCK))
+    grains = -(-count // GRAIN)
+    first, last = (_LARGE, _LAST) if grains == 1 else (_FIRST, _LARGE)
+    starts = list(range(first, last - grains * GRAIN, max(BLOCK, grains * GRAIN) if grains > 1 else GRAIN))
     random.shuffle(starts)
     for start in starts:
-        claims = _claim([start + BLOCK * n for n in range(blocks)])
+        claims = _claim([start + GRAIN * n for n in range(grains)])
         if claims and all(_is_free(port) for port in range(start, start + count)):
             _claims[start] = claims
             return start, start + count - 1
@@ -41,12 +47,27 @@ def give_back(first: int) -> None:
         claim.close()
 
 
+def give_all_back() -> None:
+    """The scenes of a test file are over: what they did not give back themselves."""
+    for first in list(_claims):
+        if first not in _of_singles:
+            give_back(first)
+
+
 def free_port() -> int:
     """One port, free for UDP and TCP, ours until this process ends."""
     global _singles
     if _singles is None:
-        _singles = itertools.chain.from_iterable(range(first, last + 1) for first, last in iter(free_range, None))
+        _singles = itertools.chain.from_iterable(
+            range(first, last + 1) for first, last in iter(_range_of_singles, None)
+        )
     return next(port for port in _singles if _is_free(port))
+
+
+def _range_of_singles() -> tuple[int, int]:
+    first, last = free_range(GRAIN)
+    _of_singles.add(first)
+    return first, last
 
 
 def _claim(starts: list[int]) -> list[socket.socket]:

@@ -108,7 +108,7 @@ class Photographer:
             page.click("#stay")
             tell(self._desk.page.state, "interrupted", 100.0)
             self.shoot(page, "4-call-interrupted", whole=False)
-            tell(self._desk.page.ended, EndReason.MEDIA_FAILED, 634.0)
+            tell(self._desk.page.ended, EndReason.MEDIA_FAILED, 634.0, charged=EndReason.MEDIA_FAILED.charged)
             page.wait_for_selector("#step-end:not([hidden])")
             self.shoot(page, "5-end")
 

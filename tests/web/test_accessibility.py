@@ -93,7 +93,7 @@ async def test_every_step_of_a_call_is_free_of_known_faults(
         tell(served.desk.page.state, "interrupted", 100.0)
         until(page, "!document.getElementById('curtain').hidden")
         inspector.look(page, "call, interrupted")
-        tell(served.desk.page.ended, EndReason.PHONE_LOST, 30.0)
+        tell(served.desk.page.ended, EndReason.PHONE_LOST, 30.0, charged=EndReason.PHONE_LOST.charged)
         page.wait_for_selector("#step-end:not([hidden])")
         inspector.look(page, "end")
 

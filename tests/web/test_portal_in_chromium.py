@@ -38,9 +38,9 @@ navigator.permissions.query = async () => ({ state: "prompt" });
 VP8_ONLY = "RTCRtpSender.getCapabilities = () => ({ codecs: [{ mimeType: 'video/VP8' }] })"
 
 
-def tell(function: Callable[..., Any], *words: object) -> None:
+def tell(function: Callable[..., Any], *words: object, **named: object) -> None:
     """Call something of the reactor's from the browser's thread."""
-    blockingCallFromThread(reactor, function, *words)
+    blockingCallFromThread(reactor, function, *words, **named)
 
 
 async def browse(steps: Callable[[Browser], Page], *, devices: bool = True) -> None:
@@ -86,7 +86,7 @@ async def test_a_relative_joins_sees_is_warned_and_hears_why_it_ended(served: Se
         tell(served.desk.page.warning, 120.0)
         page.wait_for_function("() => !document.getElementById('call-warning').innerText.includes('plus court')")
         assert "2 minutes" in page.inner_text("#call-warning")
-        tell(served.desk.page.ended, EndReason.LIMIT_REACHED, 1200.0)
+        tell(served.desk.page.ended, EndReason.LIMIT_REACHED, 1200.0, charged=EndReason.LIMIT_REACHED.charged)
         page.wait_for_selector("#step-end:not([hidden])")
         assert page.inner_text("#title-end") == "Le temps de l’appel est écoulé"
         assert "20 minutes" in page.inner_text("#end-facts")
@@ -355,7 +355,7 @@ async def test_hanging_up_asks_first_and_then_tells_the_desk(served: Served, box
         page.click("#really")
         while ("hang_up", "session-1") not in served.desk.asked:
             page.wait_for_timeout(50)
-        tell(served.desk.page.ended, EndReason.RELATIVE_HUNG_UP, 3.0)
+        tell(served.desk.page.ended, EndReason.RELATIVE_HUNG_UP, 3.0, charged=EndReason.RELATIVE_HUNG_UP.charged)
         page.wait_for_selector("#step-end:not([hidden])")
         assert page.inner_text("#title-end") == "Vous avez raccroché"
         return page
@@ -369,7 +369,7 @@ async def test_a_failure_of_ours_says_that_nobody_pays(served: Served, box: Medi
         page = new_page(browser)
         to_call(page, served.url)
         page.wait_for_selector("#step-call:not([hidden])")
-        tell(served.desk.page.ended, EndReason.MEDIA_FAILED, 62.0)
+        tell(served.desk.page.ended, EndReason.MEDIA_FAILED, 62.0, charged=EndReason.MEDIA_FAILED.charged)
         page.wait_for_selector("#step-end:not([hidden])")
         assert "n’est pas facturé" in page.inner_text("#end-facts")
         assert "1 minute 2\u00a0secondes" in page.inner_text("#end-facts")
