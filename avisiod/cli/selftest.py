@@ -6,9 +6,7 @@ reach the box: that a first configuration still binds loopback is no fault here 
 
 import contextlib
 import http.client
-import re
 import shutil
-import socket
 import sqlite3
 import ssl
 import sys
@@ -24,16 +22,14 @@ from rich.text import Text
 from avisiod import config_check
 from avisiod.cli.session import Session, common
 from avisiod.config import Config
+from avisiod.doctor import probes
 from avisiod.ports import StoreUnavailable
 from avisiod.store import database, inventory
 
 WITHIN_S = 3.0
 """What takes longer than this to answer does not."""
-TRIES = 3
-"""A datagram may be lost, and the edge may just be starting."""
 
 _HEALTH = msgspec.json.Decoder()
-_LISTEN = re.compile(r"(?m)^\s*listen\s*=\s*udp:(\[[0-9A-Fa-f:]+\]|[0-9.]+):(\d+)")
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -107,32 +103,8 @@ def workers(config: Config) -> str:
 
 def edge(config: Config, listens: str) -> str:
     """Kamailio answers an OPTIONS as a phone would send it, where it listens for phones."""
-    places = [(host.strip("[]"), int(port)) for host, port in _LISTEN.findall(listens)]
-    inner = {address.rpartition(":")[2] for address in config.sip.edge}
-    host, port = next(((host, port) for host, port in places if str(port) not in inner), ("127.0.0.1", 5060))
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as phone:
-        phone.settimeout(WITHIN_S / TRIES)
-        phone.connect((host, port))
-        ours, from_port = phone.getsockname()[:2]
-        ours, there = (f"[{ours}]", f"[{host}]") if family == socket.AF_INET6 else (ours, host)
-        lines = (
-            f"OPTIONS sip:{there}:{port} SIP/2.0",
-            f"Via: SIP/2.0/UDP {ours}:{from_port};branch=z9hG4bKselftest{from_port};rport",
-            f"From: <sip:selftest@{there}>;tag={from_port}",
-            f"To: <sip:{there}>",
-            f"Call-ID: selftest-{from_port}@{ours}",
-            "CSeq: 1 OPTIONS",
-            "Max-Forwards: 70",
-            "Content-Length: 0",
-        )
-        answer = b""
-        for _ in range(TRIES):
-            with contextlib.suppress(TimeoutError):
-                phone.send(("\r\n".join(lines) + "\r\n\r\n").encode())
-                answer = phone.recv(4096)
-                break
-    said = answer.partition(b"\r\n")[0].decode(errors="replace")
+    host, port = probes.edge_place(config, listens)
+    said = probes.options(host, port, WITHIN_S)
     if not said.startswith("SIP/2.0 200"):
         raise Wrong(f"{host} port {port}: {said or 'no answer'}", "journalctl -u avisiod-edge -b")
     return f"answers on {host} port {port}"

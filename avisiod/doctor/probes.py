@@ -24,6 +24,7 @@ from avisiod.switchboard.desk import ice_server
 
 WITHIN_S = 3.0
 TRIES = 3
+"""A datagram may be lost, and the edge may just be starting."""
 TURN_WITHIN_S = 6.0
 TRIAL_BYTES = 32 * 2**20
 LISTENS = re.compile(r"(?m)^\s*listen\s*=\s*udp:(\[[0-9A-Fa-f:]+\]|[0-9.]+):(\d+)")
