@@ -9,7 +9,7 @@ from avisiod.clock import install_reactor
 from avisiod.privacy import hide_memory
 
 if TYPE_CHECKING:
-    from avisiod.config import Config
+    from avisiod.config.settings import Config
 
 DEFAULT_CONFIG = "/etc/avisiod/avisiod.yaml"
 
@@ -19,14 +19,14 @@ def main() -> int:
     given = arguments().parse_args()
     if given.hash_password:
         return hash_password()
-    from avisiod import config_check
+    from avisiod.config import check
 
     if given.check_config is not None:
-        return check(given.check_config or given.config)
+        return check_files(given.check_config or given.config)
     try:
         # The edge, which asks for the list, does not see the files that the settings name.
-        config = config_check.load(given.config, files=not given.list_sip_workers)
-    except config_check.ConfigError as error:
+        config = check.load(given.config, files=not given.list_sip_workers)
+    except check.ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     if given.list_sip_workers:
@@ -80,14 +80,14 @@ def hash_password() -> int:
     return 0
 
 
-def check(path: str) -> int:
+def check_files(path: str) -> int:
     """Check the settings, then the inventory that they name, and say what was found; the exit status, 0 or 1."""
-    from avisiod import config_check
+    from avisiod.config import check
     from avisiod.store import inventory, readiness
 
-    if config_check.check(path):
+    if check.report(path):
         return 1
-    config = config_check.load(path)
+    config = check.load(path)
     file, site = config.store.inventory_file, config.site
     try:
         listed = inventory.load(file, site.region, config.sip.realm, site.language)

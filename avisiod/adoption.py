@@ -7,7 +7,7 @@ from typing import Protocol
 from twisted.internet.threads import deferToThread
 
 from avisiod import log
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.gateway.media_gateway import MediaGateway
 from avisiod.gateway.sip_gateway import SipGateway
 from avisiod.gateway.transcode_gateway import TranscodeGateway

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 from cryptography import x509
 
-from avisiod.config import Config
+from avisiod.config.settings import Config
 
 
 class Found(NamedTuple):

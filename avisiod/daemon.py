@@ -14,7 +14,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
-from avisiod import certificate_pair, certificates, compiled, config_check, log
+from avisiod import certificate_pair, certificates, compiled, log
 from avisiod.adoption import Adoption
 from avisiod.backups import outcome
 from avisiod.box import Box
@@ -25,7 +25,8 @@ from avisiod.calls.phone_health import PhoneState
 from avisiod.calls.reasons import EndReason
 from avisiod.calls.throttle import Throttle
 from avisiod.clock import SystemClock, Timer
-from avisiod.config import Config
+from avisiod.config import check
+from avisiod.config.settings import Config
 from avisiod.devices import code_sms
 from avisiod.devices.board.room import BoardRoom
 from avisiod.devices.hooks.teller import HookTeller
@@ -211,7 +212,7 @@ class Daemon:
         self.notifier.feed_unless(self.missing)
         self._look()
         lacking = await self.store.lacking() if config.site.admission == "full" else ()
-        for caution in (*config_check.cautions(config), *lacking):
+        for caution in (*check.cautions(config), *lacking):
             logger.warning("%s", caution)
         hot_path = compiled.form()
         level = logging.WARNING if hot_path.startswith("plain") else logging.INFO

@@ -7,7 +7,7 @@ import logging
 from avisiod.calls.invitation import Invitations
 from avisiod.calls.reasons import EndReason
 from avisiod.clock import Clock
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.log import FirstThenDebug
 from avisiod.ports import StoreUnavailable
 from avisiod.store.boxes import OwnBeat

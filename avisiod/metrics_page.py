@@ -15,7 +15,7 @@ from twisted.web.pages import notFound
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from avisiod.config import Metrics as MetricsConfig
+from avisiod.config.settings import Metrics as MetricsConfig
 from avisiod.metrics_login import REALM, Login
 
 _log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from twisted.internet.threads import deferToThread
 
-from avisiod import config_check, reload_rules
-from avisiod.config import Config
+from avisiod.config import check, reload_rules
+from avisiod.config.settings import Config
 
 logger = logging.getLogger(__name__)
 
@@ -57,10 +57,10 @@ class Reloading:
 
     async def _once(self) -> None:
         try:
-            read = await deferToThread(config_check.load, self._path)
+            read = await deferToThread(check.load, self._path)
             change = reload_rules.change(self._rooms.config, read)
             take = await self._rooms.prepare(change.config)
-        except (config_check.ConfigError, NotTaken) as error:
+        except (check.ConfigError, NotTaken) as error:
             logger.error("the settings were not reloaded, those in use stay: %s", " ".join(str(error).split("\n")))
             self._told("refused")
             return
@@ -82,5 +82,5 @@ class Reloading:
                 "calls.capacity needs more SIP workers, which takes a restart: systemctl restart avisiod; until then "
                 "further calls may hear that all lines are busy"
             )
-        for caution in config_check.cautions(read):
+        for caution in check.cautions(read):
             logger.warning("%s", caution)

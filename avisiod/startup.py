@@ -8,7 +8,7 @@ from pathlib import Path
 
 from avisiod.calls.invitation import LINK_LENGTH
 from avisiod.calls.reasons import EndReason
-from avisiod.config import Config, IceServer
+from avisiod.config.settings import Config, IceServer
 from avisiod.devices import code_sms
 from avisiod.gateway import sealing
 from avisiod.gateway.manifest import decode

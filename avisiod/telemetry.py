@@ -6,7 +6,7 @@ from typing import Any, Literal
 from avisiod import certificates, metrics_page
 from avisiod.calls.call import Call, State
 from avisiod.clock import Clock
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.devices.modem_state import ModemState
 from avisiod.devices.sms.service import routes_of
 from avisiod.gateway.stats import CallStats, TranscoderStats

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/configuration.md and etc/avisiod.yaml from the settings' own classes in avisiod/config.py."""
+"""Write docs/configuration.md and etc/avisiod.yaml from the settings' own classes in avisiod/config/settings.py."""
 
 import ast
 import inspect
@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import yaml
 
-from avisiod import config, config_board, config_sms, reload_rules
-from avisiod.config_section import Section
+from avisiod.config import board, reload_rules, settings, sms
+from avisiod.config.section import Section
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -41,13 +41,13 @@ def written(value: Any) -> str:
 
 
 ENTRIES: dict[str, type[Section]] = {
-    "An entry of media.ice_servers": config.IceServer,
-    "An entry of sms.routes": config_sms.SmsRoute,
-    "`request` of such a route": config_sms.SmsRequest,
-    "`reports` of such a route": config_sms.SmsReports,
-    "An entry of boards.list": config_board.Board,
-    "An entry of `keys` of a board": config_board.BoardKey,
-    "An entry of `lamps` of a board": config_board.BoardLamp,
+    "An entry of media.ice_servers": settings.IceServer,
+    "An entry of sms.routes": sms.SmsRoute,
+    "`request` of such a route": sms.SmsRequest,
+    "`reports` of such a route": sms.SmsReports,
+    "An entry of boards.list": board.Board,
+    "An entry of `keys` of a board": board.BoardKey,
+    "An entry of `lamps` of a board": board.BoardLamp,
 }
 """What stands in lists, or within what does."""
 
@@ -60,7 +60,7 @@ def default_of(field: Any) -> str:
 
 def sections() -> list[tuple[str, type[Section]]]:
     """Name and class of each section, in the file's order."""
-    return [(field.name, field.type) for field in msgspec.structs.fields(config.Config)]
+    return [(field.name, field.type) for field in msgspec.structs.fields(settings.Config)]
 
 
 TEXTS = key_texts()
@@ -70,7 +70,7 @@ def text(kind: type[Section], key: str) -> str:
     """What the key means, in one line."""
     texts = TEXTS.get(kind.__name__, {})
     if key not in texts:
-        raise ValueError(f"{kind.__name__}.{key} in avisiod/config.py has no docstring: say there what it means")
+        raise ValueError(f"{kind.__name__}.{key} in avisiod/config has no docstring: say there what it means")
     return " ".join(texts[key].split())
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from avisiod import hook_runner, reload_rules
+from avisiod import hook_runner
 from avisiod.__main__ import arguments
+from avisiod.config import reload_rules
 
 SETTINGS = runpy.run_path(str(Path(__file__).resolve().parent / "configuration_docs.py"))
 

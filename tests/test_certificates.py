@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from avisiod import certificates
-from avisiod.config import Config, Metrics, Portal
+from avisiod.config.settings import Config, Metrics, Portal
 
 
 def made(path: Path, days: int) -> None:

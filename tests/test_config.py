@@ -10,9 +10,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from avisiod.config import Backup, Calls, Config, IceServer, Media, Portal
-from avisiod.config_check import ConfigError, cautions, check, load
-from avisiod.config_sms import Modem
+from avisiod.config.check import ConfigError, cautions, load, report
+from avisiod.config.settings import Backup, Calls, Config, IceServer, Media, Portal
+from avisiod.config.sms import Modem
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -352,7 +352,7 @@ def test_check_prints_and_gives_the_exit_code(tmp_path: Path, capsys: pytest.Cap
     path = tmp_path / "avisiod.yaml"
     (tmp_path / "inventory.yaml").write_text("")
     path.write_text(f"store: {{inventory_file: {tmp_path}/inventory.yaml}}\nmodem: {{device: /dev/ttyUSB2}}")
-    assert check(path) == 0
+    assert report(path) == 0
     good, *buts = capsys.readouterr().out.splitlines()
     assert good == f"{path}: good, but"
     assert buts[0] == (
@@ -366,7 +366,7 @@ def test_check_prints_and_gives_the_exit_code(tmp_path: Path, capsys: pytest.Cap
         "backup.recipients",
     ]
     path.write_text("log: {level: LOUD}\ncalls: {capacity: 0}")
-    assert check(path) == 1
+    assert report(path) == 1
     shown = capsys.readouterr().out.splitlines()
     assert shown[0] == f"{path}: 3 problems, nothing of it was used"
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avisiod.config_check import ConfigError, load
-from avisiod.config_sms_rules import sender_fits
+from avisiod.config.check import ConfigError, load
+from avisiod.config.sms_rules import sender_fits
 
 OVH = "{name: ovh, kind: ovh, account: sms-ab12345-1, secret_file: /etc/avisiod/ovh.secret}"
 

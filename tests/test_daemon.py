@@ -13,8 +13,8 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred, fail
 
-from avisiod.config import Config, Recordings
-from avisiod.config import Store as StoreSettings
+from avisiod.config.settings import Config, Recordings
+from avisiod.config.settings import Store as StoreSettings
 from avisiod.daemon import CannotStart, Daemon
 from avisiod.gateway import wire
 from tests.e2e.stage import Stage

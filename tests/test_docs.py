@@ -13,10 +13,11 @@ import msgspec
 import pytest
 import yaml
 
-from avisiod import config, config_check, hook_runner
+from avisiod import hook_runner
 from avisiod.__main__ import arguments
 from avisiod.cli.main import avisioctl
-from avisiod.config_section import Section
+from avisiod.config import check, settings
+from avisiod.config.section import Section
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -179,7 +180,7 @@ def keys_of(kind: type[Section]) -> dict[str, Any]:
     return {field.name: field.type for field in msgspec.structs.fields(kind)}
 
 
-SECTIONS = keys_of(config.Config)
+SECTIONS = keys_of(settings.Config)
 
 
 def unknown_keys(loaded: Any, kind: Any, path: str) -> Iterator[str]:
@@ -214,7 +215,7 @@ def test_every_setting_is_there(page: Path) -> None:
         except yaml.YAMLError:
             continue
         if isinstance(loaded, dict) and set(loaded) & set(SECTIONS) and "contacts" not in loaded:
-            wrong += list(unknown_keys({k: v for k, v in loaded.items() if k in SECTIONS}, config.Config, ""))
+            wrong += list(unknown_keys({k: v for k, v in loaded.items() if k in SECTIONS}, settings.Config, ""))
     assert not wrong
 
 
@@ -230,7 +231,7 @@ WHOLE = {
 def test_settings_that_are_shown_whole_are_taken(where: str, tmp_path: Path) -> None:
     file = tmp_path / "avisiod.yaml"
     file.write_text(WHOLE[where], encoding="utf-8")
-    config_check.load(file, files=False)
+    check.load(file, files=False)
 
 
 @EVERY

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from avisiod.config import Config
-from avisiod.config_rules import OUTSIDE_PORTS_PER_CALL, PHONE_PORTS_PER_CALL
+from avisiod.config.rules import OUTSIDE_PORTS_PER_CALL, PHONE_PORTS_PER_CALL
+from avisiod.config.settings import Config
 from tests.network.firewall import defines
 
 ETC = Path(__file__).resolve().parent.parent / "etc"

@@ -10,10 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from avisiod import config, hook_runner
+from avisiod import hook_runner
 from avisiod.__main__ import arguments
 from avisiod.cli import manual
 from avisiod.cli.main import avisioctl
+from avisiod.config import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES: dict[str, Callable[[], str]] = {
@@ -62,7 +63,7 @@ def test_every_option_is_there(name: str, parser: argparse.ArgumentParser, one: 
 
 def test_every_key_is_there() -> None:
     page = PAGES["man5/avisiod.yaml.5"]()
-    for section in msgspec.structs.fields(config.Config):
+    for section in msgspec.structs.fields(settings.Config):
         _, _, part = page.partition(f"\n.SH {section.name.upper()}\n")
         part = part.partition("\n.SH ")[0]
         names = [field.name for field in msgspec.structs.fields(section.type)]

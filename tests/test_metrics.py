@@ -19,7 +19,7 @@ from twisted.web.http_headers import Headers
 
 from avisiod.calls.call import State
 from avisiod.calls.reasons import EndReason
-from avisiod.config import Metrics as MetricsConfig
+from avisiod.config.settings import Metrics as MetricsConfig
 from avisiod.gateway.stats import CallStats, LegStats, RecorderStats, StreamStats
 from avisiod.metrics import Metrics
 from avisiod.metrics.control import watch_loop

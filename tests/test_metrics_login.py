@@ -16,7 +16,7 @@ from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 
 from avisiod import metrics_login
-from avisiod.config import Metrics as MetricsConfig
+from avisiod.config.settings import Metrics as MetricsConfig
 from avisiod.metrics import Metrics
 from avisiod.metrics_login import HashUnusable, Login, hashed
 from avisiod.metrics_page import listen

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
-from avisiod.config import Calls, Config, Log, Media, Site
-from avisiod.reload_rules import AT_RELOAD, change
+from avisiod.config.reload_rules import AT_RELOAD, change
+from avisiod.config.settings import Calls, Config, Log, Media, Site
 from avisiod.reloading import NotTaken, Reloading
 
 KEYS = [
@@ -82,7 +82,7 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    monkeypatch.setattr("avisiod.config_rules.files", lambda _config: [])
+    monkeypatch.setattr("avisiod.config.paths.found", lambda _config: [])
     return Scene(tmp_path)
 
 

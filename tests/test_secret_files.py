@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from avisiod import config_check, secret_files
+from avisiod import secret_files
+from avisiod.config import check
 
 
 def test_what_systemd_handed_over_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +44,7 @@ def test_the_settings_are_read_with_the_place(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     settings = tmp_path / "avisiod.yaml"
     settings.write_text("store: {url_file: database.url}\n")
-    config = config_check.load(settings, files=False)
+    config = check.load(settings, files=False)
     assert config.store.url == "postgresql://avisiod:hidden@db.example.org/avisiod"
 
 
@@ -51,5 +52,5 @@ def test_a_secret_that_is_not_there_is_named_with_its_key(tmp_path: Path, monkey
     monkeypatch.setattr(secret_files, "FOLDER", tmp_path / "secrets")
     settings = tmp_path / "avisiod.yaml"
     settings.write_text("store: {url_file: database.url}\n")
-    with pytest.raises(config_check.ConfigError, match=r"store.url_file: .*secrets/database.url: No such file"):
-        config_check.load(settings)
+    with pytest.raises(check.ConfigError, match=r"store.url_file: .*secrets/database.url: No such file"):
+        check.load(settings)

@@ -16,8 +16,8 @@ from typing import Literal
 
 import msgspec
 
-from avisiod import config_rules
-from avisiod.config import Config
+from avisiod.config import paths
+from avisiod.config.settings import Config
 from avisiod.gateway import manifest
 
 VERSION = 1
@@ -86,11 +86,11 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 def gather(config: Config, config_file: Path) -> tuple[list[Found], list[str]]:
     """Read the settings' folder and the keys that the settings name; beside them what could not be read, with why."""
-    named = [Path(path) for _, path in config_rules.secrets(config)]
+    named = [Path(path) for _, path in paths.secrets(config)]
     folder = config_file.parent
-    paths = [Path(here, name) for here, _, names in os.walk(folder) for name in sorted(names)]
+    beside = [Path(here, name) for here, _, names in os.walk(folder) for name in sorted(names)]
     found, unread = [], []
-    for path in [*sorted(paths), *(path for path in named if not path.is_relative_to(folder))]:
+    for path in [*sorted(beside), *(path for path in named if not path.is_relative_to(folder))]:
         try:
             about = path.stat()
             if not stat.S_ISREG(about.st_mode):

@@ -17,7 +17,7 @@ import msgspec
 
 from avisiod.backups import contents, rotation, sealed
 from avisiod.backups.contents import Contents, Found, Member
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.gateway.manifest import fsync_folder
 from avisiod.store import backup
 from avisiod.store.backup import Progress

@@ -14,11 +14,11 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from avisiod import config_check, config_rules
 from avisiod.backups import contents, sealed
 from avisiod.backups.contents import Contents, Member
 from avisiod.backups.sealed import Unreadable
-from avisiod.config import Config
+from avisiod.config import check, paths
+from avisiod.config.settings import Config
 from avisiod.store import backup
 from avisiod.store.backup import Progress
 from avisiod.store.database import refuse_newer
@@ -159,11 +159,11 @@ def _settings(about: Contents, folder: Path) -> Config:
     if not own or not where.is_absolute():
         raise Unreadable("the backup has no settings, so nothing of it is used")
     try:
-        config = config_check.load(folder / str(own[0]), files=False)
-    except config_check.ConfigError as error:
+        config = check.load(folder / str(own[0]), files=False)
+    except check.ConfigError as error:
         said = "; ".join(str(problem) for problem in error.problems)
         raise Unreadable(f"the settings in the backup are not good for this program ({said})") from None
-    keys = {path for _, path in config_rules.secrets(config)}
+    keys = {path for _, path in paths.secrets(config)}
     for member in about.members:
         path = PurePosixPath(member.path)
         inside = path.is_relative_to(where.parent) and ".." not in path.parts

@@ -10,7 +10,7 @@ from avisiod.backups import making, outcome, restoring, rotation, sealed
 from avisiod.cli.reach import CannotReach, where_of
 from avisiod.cli.session import Session, common
 from avisiod.clock import wall_utc
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.office.plan import Problem, Refused
 from avisiod.ports import StoreUnavailable
 from avisiod.store import backup

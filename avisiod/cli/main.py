@@ -11,7 +11,7 @@ from avisiod.cli.reach import CannotReach
 from avisiod.cli.selftest import selftest
 from avisiod.cli.session import Session
 from avisiod.cli.status import status
-from avisiod.config_check import ConfigError
+from avisiod.config.check import ConfigError
 from avisiod.office.plan import Refused
 from avisiod.ports import StoreUnavailable
 

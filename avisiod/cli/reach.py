@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from avisiod.clock import wall_utc
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.office import counter
 from avisiod.office.counter import actor_of
 from avisiod.office.desk import Desk, perform, site_of

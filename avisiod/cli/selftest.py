@@ -19,9 +19,9 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 from rich.text import Text
 
-from avisiod import config_check
 from avisiod.cli.session import Session, common
-from avisiod.config import Config
+from avisiod.config import check
+from avisiod.config.settings import Config
 from avisiod.doctor import probes
 from avisiod.ports import StoreUnavailable
 from avisiod.store import database, inventory
@@ -56,10 +56,10 @@ Part = Callable[[Config], str]
 def settings(path: str) -> Check:
     """The file itself, and the inventory that it names."""
     try:
-        config = config_check.load(path)
+        config = check.load(path)
         site = config.site
         listed = inventory.load(config.store.inventory_file, site.region, config.sip.realm, site.language)
-    except (config_check.ConfigError, inventory.InventoryError) as error:
+    except (check.ConfigError, inventory.InventoryError) as error:
         return Check("settings", ok=False, says=str(error), remedy="correct the lines that are named")
     return Check("settings", ok=True, says=f"{path}, {len(listed.phones)} phones, {len(listed.contacts)} contacts")
 
@@ -139,8 +139,8 @@ def look(path: str) -> Iterator[Check]:
     first = settings(path)
     yield first
     try:
-        config = config_check.load(path, files=False)
-    except config_check.ConfigError:
+        config = check.load(path, files=False)
+    except check.ConfigError:
         return
     local = Path(path).parent / "kamailio" / "kamailio-local.cfg"
 

@@ -15,9 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from avisiod import config_check
 from avisiod.cli.reach import Reach
-from avisiod.config import Config
+from avisiod.config import check
+from avisiod.config.settings import Config
 from avisiod.office import csvfile
 from avisiod.office.plan import Problem, Refused
 
@@ -45,7 +45,7 @@ class Session:
         with contextlib.suppress(OSError):
             if path.exists() and not os.access(path, os.R_OK):
                 return Config()
-        return config_check.load(path, files=False)
+        return check.load(path, files=False)
 
     @property
     def reach(self) -> Reach:

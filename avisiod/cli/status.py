@@ -13,7 +13,7 @@ from avisiod import certificates
 from avisiod.backups import outcome
 from avisiod.cli.session import Session, common
 from avisiod.clock import wall_utc
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.doctor import examination
 from avisiod.office import box, status_page
 

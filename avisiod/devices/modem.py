@@ -21,7 +21,7 @@ from twisted.internet.serialport import SerialPort
 from twisted.python.failure import Failure
 
 from avisiod.clock import Clock, Timer
-from avisiod.config_sms import Modem as ModemSettings
+from avisiod.config.sms import Modem as ModemSettings
 from avisiod.devices import modem_setup, modem_state, pdu
 from avisiod.devices.at_protocol import Unsolicited
 from avisiod.devices.at_session import AtSession, LinkError, LinkLost, ModemRestarted, NoAnswer, Patience

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from avisiod import certificates, config_check
+from avisiod import certificates
 from avisiod.backups import outcome
-from avisiod.config import Config
+from avisiod.config import check
+from avisiod.config.settings import Config
 from avisiod.doctor import probes, verdicts
 from avisiod.doctor.verdicts import Finding, Verdict
 from avisiod.gateway.manifest import write_durably
@@ -34,10 +35,10 @@ class Patient(NamedTuple):
 
 def _settings(patient: Patient) -> Iterable[Finding]:
     try:
-        config = config_check.load(patient.config_file)
-    except config_check.ConfigError as error:
+        config = check.load(patient.config_file)
+    except check.ConfigError as error:
         return verdicts.settings([str(problem) for problem in error.problems], [])
-    return verdicts.settings([], config_check.cautions(config))
+    return verdicts.settings([], check.cautions(config))
 
 
 def _daemon(patient: Patient) -> Iterable[Finding]:

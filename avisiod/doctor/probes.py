@@ -19,7 +19,7 @@ from typing import NamedTuple
 from aioice import stun
 from aioice.turn import create_turn_endpoint
 
-from avisiod.config import Config, IceServer
+from avisiod.config.settings import Config, IceServer
 from avisiod.switchboard.desk import ice_server
 
 WITHIN_S = 3.0

@@ -15,7 +15,7 @@ import msgspec
 from twisted.internet.threads import deferToThread
 
 from avisiod.certificate_pair import CertificateUnusable, Renewable
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.log import FirstThenDebug
 
 _log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.protocols import amp
 
 from avisiod.clock import Clock
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.gateway import wire
 from avisiod.gateway.settings import MediaWorkerSettings
 from avisiod.gateway.stats import CallStats, call_stats

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from avisiod.config import AUDIO_CODECS
+from avisiod.config.settings import AUDIO_CODECS
 from avisiod.gateway import sdes, sdp_phone
 from avisiod.gateway.leg import Direction, Kind, LegListener, MediaLine
 from avisiod.gateway.phone_keys import Encryption, KeyRules

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from avisiod.config import AUDIO_CODECS
+from avisiod.config.settings import AUDIO_CODECS
 from avisiod.gateway import h264
 from avisiod.gateway.leg import Codec, Direction, Kind, MediaLine
 from avisiod.gateway.phone_keys import PLAIN, SECURE, KeyRules

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.protocols import amp
 
 from avisiod.clock import Clock
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.gateway import wire
 from avisiod.gateway.settings import SipWorkerSettings
 from avisiod.gateway.worker_pool import WorkerPool, heard

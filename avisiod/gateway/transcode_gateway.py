@@ -15,7 +15,7 @@ from twisted.protocols import amp
 
 from avisiod.calls.conversions import ConversionFacts, may_convert
 from avisiod.clock import Clock
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.gateway import transcode_link, wire
 from avisiod.gateway.settings import TranscodeWorkerSettings
 from avisiod.gateway.stats import TranscoderStats, transcoder_stats

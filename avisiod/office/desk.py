@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Connection
 from sqlalchemy.exc import StatementError
 
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.office.kind import Kind
 from avisiod.office.kinds import kinds
 from avisiod.office.permissions import EVERYTHING

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from avisiod.calls.ids import ContactId, Number, PhoneId, masked
-from avisiod.config_check import Problem
+from avisiod.config.check import Problem
 from avisiod.numbers import dialled_number
 from avisiod.ports import Contact, Phone
 from avisiod.yamlfile import YamlError, parse, read

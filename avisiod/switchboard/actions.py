@@ -18,7 +18,7 @@ from avisiod.calls import events as ev
 from avisiod.calls.call import State
 from avisiod.calls.limits import remaining
 from avisiod.calls.reasons import EndReason
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.devices.code_sms import CodeTexts
 from avisiod.gateway import prompt_catalogue, wire
 from avisiod.gateway.manifest import RecordingFacts, decode

@@ -13,7 +13,7 @@ from avisiod.calls import events as ev
 from avisiod.calls.call import State
 from avisiod.calls.ids import ID_BYTES, CallId, SessionId, id_from
 from avisiod.calls.invitation import Answer, Result
-from avisiod.config import IceServer
+from avisiod.config.settings import IceServer
 from avisiod.gateway import wire
 from avisiod.gateway.sdp import writer
 from avisiod.log import remember

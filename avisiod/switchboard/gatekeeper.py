@@ -22,7 +22,7 @@ from avisiod.calls.dossier import Dossier
 from avisiod.calls.identification import Claim, Identification, Key
 from avisiod.calls.reasons import EndReason
 from avisiod.clock import Clock
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.ports import Books, Kept, PinRecord, StoreUnavailable
 from avisiod.switchboard.entry import Entry
 from avisiod.switchboard.observer import Observer

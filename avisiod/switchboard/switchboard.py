@@ -21,7 +21,7 @@ from avisiod.calls.outcome import UnexpectedEvent
 from avisiod.calls.reasons import EndReason
 from avisiod.calls.table import advance, due
 from avisiod.clock import Clock
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.gateway.stats import CallStats
 from avisiod.log import about, remember
 from avisiod.ports import JournalEntry, Kept, StoreUnavailable

@@ -17,7 +17,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request
 
 from avisiod.calls.invitation import LINK_ALPHABET, LINK_LENGTH
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.web import messages, texts
 from avisiod.web.charter import Charters
 from avisiod.web.endings import ENDINGS, REJECTIONS, Words

@@ -13,7 +13,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.web.server import Site
 
 from avisiod.clock import Clock
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.ports import Desk
 from avisiod.web import charter, inherited, texts
 from avisiod.web.conversation import Conversation, Line

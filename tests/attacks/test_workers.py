@@ -60,7 +60,7 @@ def test_no_process_of_the_same_user_can_read_a_workers_memory(tmp_path: Path, k
 
 def test_the_daemon_hides_its_memory_and_still_counts_its_own_descriptors(tmp_path: Path) -> None:
     script = (
-        "import os, sys, avisiod.__main__ as program, avisiod.config_check as check, avisiod.daemon as daemon\n"
+        "import os, sys, avisiod.__main__ as program, avisiod.config.check as check, avisiod.daemon as daemon\n"
         "sys.argv = ['avisiod']\n"
         "check.load = lambda *_, **__: None\n"
         "program.install_reactor = lambda: None\n"

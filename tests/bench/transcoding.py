@@ -30,7 +30,7 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 
 from avisiod.clock import SystemClock
-from avisiod.config import Config, Media
+from avisiod.config.settings import Config, Media
 from avisiod.gateway import rtp
 from avisiod.gateway.leg import Kind
 from avisiod.gateway.media_gateway import MediaGateway

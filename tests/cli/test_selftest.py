@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from avisiod.cli import selftest
-from avisiod.config import Config, Recordings, Sip, Store
+from avisiod.config.settings import Config, Recordings, Sip, Store
 from tests.cli.conftest import Ctl
 
 

@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent, globalLogPublisher
 
-from avisiod import config_sms
+from avisiod.config import sms
 from avisiod.devices.modem import Modem
 from avisiod.devices.pdu import semi_octets
 from avisiod.ports import Sms
@@ -105,7 +105,7 @@ class Bench:
 
         settings = {"device": str(self.soft.link), "pin_mark_file": str(self.folder / "mark")} | settings
         self.modem = Modem(
-            config_sms.Modem(**settings),
+            sms.Modem(**settings),
             self.clock,
             reactor,
             changed=self.states.append,

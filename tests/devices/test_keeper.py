@@ -9,7 +9,7 @@ import pytest
 
 from avisiod.calls.ids import PhoneId
 from avisiod.calls.phone_health import PhoneState
-from avisiod.config_phones import Health as Settings
+from avisiod.config.phones import Health as Settings
 from avisiod.devices.phones.asker import PhoneAsker
 from avisiod.devices.phones.edge_client import Answer, EdgeSilent
 from avisiod.devices.phones.keeper import MANY, PhoneKeeper

@@ -8,8 +8,8 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
-from avisiod.config import Config
-from avisiod.config_phones import Health, Provisioning
+from avisiod.config.phones import Health, Provisioning
+from avisiod.config.settings import Config
 from avisiod.devices.phones.room import PhoneRoom
 from tests.devices.firmware.test_runner import Books
 from tests.devices.test_keeper import Counts

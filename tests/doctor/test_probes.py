@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pytest
 
-from avisiod.config import Config, IceServer, Sip
+from avisiod.config.settings import Config, IceServer, Sip
 from avisiod.doctor import probes
 from avisiod.doctor.probes import Relayed
 from tests.peers.ports import free_port, free_range

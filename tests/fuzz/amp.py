@@ -8,7 +8,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.gateway import media_gateway, sip_gateway, wire
 from avisiod.gateway.sip_worker import ControlLink, SipWorker
 from tests.fuzz.common import Errors, packed, pieces

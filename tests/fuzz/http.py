@@ -8,7 +8,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.web import texts
 from avisiod.web.charter import load
 from avisiod.web.headers import request_class

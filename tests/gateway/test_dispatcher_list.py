@@ -2,8 +2,8 @@
 
 import pytest
 
-from avisiod.config import Config, Sip
-from avisiod.config_rules import consistent
+from avisiod.config.rules import consistent
+from avisiod.config.settings import Config, Sip
 from avisiod.gateway.sip_gateway import dispatcher_list
 
 

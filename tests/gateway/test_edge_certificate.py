@@ -11,8 +11,8 @@ import pytest
 import pytest_twisted
 
 from avisiod.clock import wall_utc
-from avisiod.config import Config, Sip
-from avisiod.config_phones import Health
+from avisiod.config.phones import Health
+from avisiod.config.settings import Config, Sip
 from avisiod.gateway.edge_certificate import EdgeCertificate, tell_edge
 from tests.e2e.stage import make_certificate
 from tests.peers.kamailio import Kamailio

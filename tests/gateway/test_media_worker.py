@@ -16,7 +16,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from avisiod.clock import SystemClock
-from avisiod.config import Config, Media, Recordings
+from avisiod.config.settings import Config, Media, Recordings
 from avisiod.gateway.leg import Kind
 from avisiod.gateway.manifest import RecordingFacts, decode
 from avisiod.gateway.media_call import SILENCE

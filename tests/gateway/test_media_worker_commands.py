@@ -7,7 +7,7 @@ import pytest_twisted
 from twisted.internet import reactor
 
 from avisiod.clock import SystemClock
-from avisiod.config import Config, Media
+from avisiod.config.settings import Config, Media
 from avisiod.gateway import wire
 from avisiod.gateway.media_gateway import MediaGateway
 from tests.gateway.plain_phone import PlainPhone

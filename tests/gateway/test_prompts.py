@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from avisiod.calls.admission import Limit
 from avisiod.calls.ending import SPOKEN_REFUSALS
 from avisiod.calls.reasons import Cause, EndReason
-from avisiod.config import Calls
+from avisiod.config.settings import Calls
 from avisiod.gateway import pictures, prompt_catalogue
 from avisiod.gateway.leg import Codec
 from avisiod.gateway.parameter_sets import Size

@@ -14,7 +14,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 
 from avisiod.clock import SystemClock
-from avisiod.config import Calls, Config, Sip
+from avisiod.config.settings import Calls, Config, Sip
 from avisiod.gateway import wire
 from avisiod.gateway.sip_gateway import SipGateway
 from tests.peers.kamailio import Kamailio

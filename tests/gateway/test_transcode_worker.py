@@ -17,7 +17,7 @@ from twisted.internet import reactor
 
 from avisiod.calls.conversions import ConversionFacts, may_convert
 from avisiod.clock import SystemClock
-from avisiod.config import Config, Media
+from avisiod.config.settings import Config, Media
 from avisiod.gateway import rtp, wire
 from avisiod.gateway.transcode_gateway import MAX_ENDS, TranscodeGateway
 from avisiod.gateway.transcode_link import ConversionSettings, Way, Word, head

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, insert, update
 
-from avisiod.__main__ import check
+from avisiod.__main__ import check_files
 from avisiod.store import readiness, schema, schema_rules
 from avisiod.store.database import Database, open_database
 
@@ -76,7 +76,7 @@ def test_the_check_of_the_settings_says_it_where_all_rules_hold(
         f"site: {{admission: {admission}}}\n"
         f"store: {{path: {tmp_path}/avisiod.db, inventory_file: {tmp_path}/inventory.yaml}}\n"
     )
-    assert check(str(settings)) == 0
+    assert check_files(str(settings)) == 0
     said = capsys.readouterr().out.splitlines()
     place = next(n for n, line in enumerate(said) if line.endswith("good: 0 phones, 0 contacts"))
     assert [line.strip() for line in said[place + 1 :]] == told

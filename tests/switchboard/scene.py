@@ -15,7 +15,7 @@ from avisiod.calls.ids import ContactId, Number, PhoneId, SessionId
 from avisiod.calls.invitation import Invitations
 from avisiod.calls.reasons import EndReason
 from avisiod.calls.throttle import Throttle
-from avisiod.config import Calls, Config, Portal, Recordings, Site
+from avisiod.config.settings import Calls, Config, Portal, Recordings, Site
 from avisiod.devices import code_sms
 from avisiod.gateway import wire
 from avisiod.ports import Acceptance, Contact, Joined, Phone, Rejected, Sms, SmsFailed

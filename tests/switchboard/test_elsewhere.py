@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from avisiod.calls.invitation import Invitations
 from avisiod.calls.throttle import Throttle
-from avisiod.config import Config, Portal
-from avisiod.config import Store as StoreSettings
+from avisiod.config.settings import Config, Portal
+from avisiod.config.settings import Store as StoreSettings
 from avisiod.fleet import Fleet, OtherKey, mark_of
 from avisiod.ports import Rejected, StoreUnavailable
 from avisiod.store import boxes

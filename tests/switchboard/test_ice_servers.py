@@ -11,7 +11,7 @@ import pytest_twisted
 from aioice import turn
 from twisted.internet.defer import Deferred
 
-from avisiod.config import IceServer
+from avisiod.config.settings import IceServer
 from avisiod.switchboard.desk import ice_server
 from tests.peers.ports import free_port, free_range
 from tests.peers.processes import Process

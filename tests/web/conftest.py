@@ -9,7 +9,7 @@ import pytest
 import pytest_twisted
 
 from avisiod.clock import SystemClock
-from avisiod.config import Config, Media, Portal
+from avisiod.config.settings import Config, Media, Portal
 from tests.web.desk import FakeDesk
 
 if TYPE_CHECKING:

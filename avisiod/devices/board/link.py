@@ -12,7 +12,7 @@ from typing import Protocol
 
 import serial
 
-from avisiod.config_board import Board
+from avisiod.config.board import Board
 from avisiod.devices.board.key import Key, KeyState, Reading
 from avisiod.devices.board.modbus import Modbus
 from avisiod.devices.board.numato import NoSense, Numato

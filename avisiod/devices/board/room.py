@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from twisted.internet.threads import deferToThread
 
 from avisiod.clock import Clock, Timer
-from avisiod.config_board import Board, BoardKey
+from avisiod.config.board import Board, BoardKey
 from avisiod.devices.board.key import KeyState
 from avisiod.devices.board.link import BoardLink
 from avisiod.devices.board.unit import Place, covers

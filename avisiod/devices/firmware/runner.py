@@ -12,7 +12,7 @@ from avisiod.calls.ids import PhoneId
 from avisiod.calls.phone_health import PhoneState
 from avisiod.calls.rollout import Care, Rolled, Rollout, RolloutState, Seen, advanced, not_told, window_open
 from avisiod.clock import Clock
-from avisiod.config_phones import Firmware
+from avisiod.config.phones import Firmware
 from avisiod.devices.firmware.library import Library
 from avisiod.devices.phones.edge_client import EdgeSilent
 from avisiod.devices.phones.keeper import PhoneKeeper

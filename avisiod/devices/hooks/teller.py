@@ -15,7 +15,7 @@ from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
-from avisiod.config_hooks import Hooks
+from avisiod.config.hooks import Hooks
 from avisiod.hook_runner import EVENTS, Happening, Outcome
 from avisiod.log import FirstThenDebug
 

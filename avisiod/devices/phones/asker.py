@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from avisiod.calls.ids import PhoneId
 from avisiod.calls.phone_health import Answered, Missed
 from avisiod.clock import Clock, Timer
-from avisiod.config_phones import Health as Settings
+from avisiod.config.phones import Health as Settings
 from avisiod.devices.mistakes import described
 from avisiod.devices.phones.edge_client import Answer, EdgeSilent
 from avisiod.devices.phones.keeper import Kept, PhoneKeeper

@@ -24,7 +24,7 @@ from avisiod.calls.phone_health import (
     remembered,
 )
 from avisiod.clock import Clock
-from avisiod.config_phones import Health as Settings
+from avisiod.config.phones import Health as Settings
 from avisiod.devices.phones.vendors import vendors
 from avisiod.log import FirstThenDebug
 from avisiod.phone_ports import Device, DeviceStore, HealthRecord, PhoneEvent

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from avisiod.calls.ids import PhoneId
 from avisiod.clock import Clock
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.devices.firmware.library import Library
 from avisiod.devices.firmware.runner import Counts as RunnerCounts
 from avisiod.devices.firmware.runner import Runner

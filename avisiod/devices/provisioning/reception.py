@@ -13,7 +13,7 @@ from avisiod.calls.ids import PhoneId
 from avisiod.calls.mac import mac_of, shown
 from avisiod.calls.rate import Rates
 from avisiod.clock import Clock
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.devices.provisioning.paths import Asked, PathRefused, asked, mac_in
 from avisiod.devices.provisioning.phone_secrets import PhoneSecrets, Purpose, ha1_of
 from avisiod.devices.provisioning.render import CannotRender, Templates, file_asked

@@ -21,7 +21,7 @@ from twisted.web.static import File
 from zope.interface import implementer
 
 from avisiod.clock import Clock
-from avisiod.config_phones import Provisioning
+from avisiod.config.phones import Provisioning
 from avisiod.devices.mistakes import described
 from avisiod.devices.provisioning.reception import Reception, Reply, Visit
 

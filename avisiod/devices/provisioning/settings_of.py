@@ -9,7 +9,7 @@ import msgspec
 
 from avisiod.calls.ids import PhoneId
 from avisiod.calls.mac import shown
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.devices.provisioning.phone_secrets import PhoneSecrets
 from avisiod.phone_ports import Device
 

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from avisiod.clock import Clock, Timer
-from avisiod.config_sms import Modem as ModemSettings
+from avisiod.config.sms import Modem as ModemSettings
 from avisiod.devices.delivery import DeliveryReport
 from avisiod.devices.modem import Modem
 from avisiod.devices.modem_state import ModemState

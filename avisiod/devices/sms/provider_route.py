@@ -7,7 +7,7 @@ import yaml
 from twisted.internet.defer import Deferred
 
 from avisiod.clock import Clock
-from avisiod.config_sms import SmsRoute
+from avisiod.config.sms import SmsRoute
 from avisiod.devices.sms.exchange import Outgoing
 from avisiod.devices.sms.http_client import HttpClient
 from avisiod.devices.sms.providers import provider

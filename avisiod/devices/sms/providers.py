@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from avisiod.config_sms import SmsRequest, SmsRoute
+from avisiod.config.sms import SmsRequest, SmsRoute
 from avisiod.devices.gsm_text import is_gsm
 from avisiod.devices.sms.exchange import Answer, Outgoing, Question, nonsense, refusal
 from avisiod.devices.sms_failure import FailureKind, RouteFailure

@@ -14,7 +14,7 @@ from twisted.web.pages import errorPage, notFound
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from avisiod.config_sms import SmsRoute
+from avisiod.config.sms import SmsRoute
 from avisiod.devices.sms import reports
 from avisiod.devices.sms.provider_route import ProviderRoute, secrets_of
 from avisiod.devices.sms.reports import News

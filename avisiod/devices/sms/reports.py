@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from avisiod.config_sms import SmsReports
+from avisiod.config.sms import SmsReports
 from avisiod.devices.sms.exchange import field_of
 
 TWILIO = SmsReports(

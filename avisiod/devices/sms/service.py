@@ -11,9 +11,9 @@ import msgspec
 from twisted.internet.threads import deferToThread
 
 from avisiod.clock import Clock
-from avisiod.config import Config
-from avisiod.config_sms import Modem as ModemSettings
-from avisiod.config_sms import SmsRoute as RouteSettings
+from avisiod.config.settings import Config
+from avisiod.config.sms import Modem as ModemSettings
+from avisiod.config.sms import SmsRoute as RouteSettings
 from avisiod.devices.delivery import DeliveryReport
 from avisiod.devices.modem_state import ModemState
 from avisiod.devices.outbox import Outbox

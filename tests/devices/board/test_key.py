@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avisiod.config_board import Board, BoardKey, BoardLamp
-from avisiod.config_board_rules import broken
+from avisiod.config.board import Board, BoardKey, BoardLamp
+from avisiod.config.board_rules import broken
 from avisiod.devices.board.key import Key, KeyState, Reading
 from avisiod.devices.board.unit import covers
 from avisiod.phone_ports import Device

@@ -7,7 +7,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 
 from avisiod.clock import SystemClock
-from avisiod.config_board import Board, BoardKey, BoardLamp
+from avisiod.config.board import Board, BoardKey, BoardLamp
 from avisiod.devices.board.key import KeyState
 from avisiod.devices.board.room import BoardRoom
 from avisiod.phone_ports import Device

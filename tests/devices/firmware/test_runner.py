@@ -11,7 +11,7 @@ import pytest_twisted
 
 from avisiod.calls.ids import PhoneId
 from avisiod.calls.rollout import PhoneStep, Rollout, RolloutState, planned
-from avisiod.config_phones import Firmware
+from avisiod.config.phones import Firmware
 from avisiod.devices.firmware.library import Library
 from avisiod.devices.firmware.runner import Runner
 from avisiod.devices.phones.edge_client import EdgeSilent

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 
-from avisiod.config_hooks import Hooks
+from avisiod.config.hooks import Hooks
 from avisiod.devices.hooks.teller import WAITING, HookTeller
 from avisiod.hook_runner import EVENTS, Happening, environment, scripts
 from avisiod.metrics.hooks import HookMetrics

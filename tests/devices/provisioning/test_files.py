@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from avisiod.calls.ids import PhoneId
-from avisiod.config import Calls, Config, Phones
-from avisiod.config_phones import Provisioning
+from avisiod.config.phones import Provisioning
+from avisiod.config.settings import Calls, Config, Phones
 from avisiod.devices.phones.vendors import NAMES, vendors
 from avisiod.devices.provisioning.phone_secrets import PhoneSecrets
 from avisiod.devices.provisioning.render import CannotRender, Templates, file_asked

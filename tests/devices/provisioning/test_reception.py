@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from avisiod.calls.ids import PhoneId
-from avisiod.config import Config
-from avisiod.config_phones import Provisioning
+from avisiod.config.phones import Provisioning
+from avisiod.config.settings import Config
 from avisiod.devices.provisioning.paths import Asked
 from avisiod.devices.provisioning.phone_secrets import PhoneSecrets, ha1_of
 from avisiod.devices.provisioning.reception import NOTHING, Reception, Reply, Visit

@@ -15,8 +15,8 @@ from twisted.internet import reactor
 
 from avisiod.calls.ids import PhoneId
 from avisiod.clock import SystemClock
-from avisiod.config import Config
-from avisiod.config_phones import Provisioning
+from avisiod.config.phones import Provisioning
+from avisiod.config.settings import Config
 from avisiod.devices.provisioning.phone_secrets import KeyUnusable, PhoneSecrets, master_key
 from avisiod.devices.provisioning.reception import Reception, Reply
 from avisiod.devices.provisioning.render import Templates

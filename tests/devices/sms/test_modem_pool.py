@@ -3,7 +3,7 @@
 import pytest
 import pytest_twisted
 
-from avisiod.config_sms import Modem
+from avisiod.config.sms import Modem
 from avisiod.devices.sms.modem_pool import ModemPool
 from avisiod.devices.sms_failure import FailureKind, RouteFailure
 from avisiod.ports import Sms

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.internet.defer import Deferred
 
 from avisiod.clock import wall_utc
-from avisiod.config_sms import SmsRoute
+from avisiod.config.sms import SmsRoute
 from avisiod.devices.outbox import Outbox
 from avisiod.devices.sms.http_client import HttpClient
 from avisiod.devices.sms.line import Line

@@ -9,7 +9,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
-from avisiod.config_sms import SmsRoute
+from avisiod.config.sms import SmsRoute
 from avisiod.devices.outbox import Outbox
 from avisiod.devices.sms.http_client import HttpClient
 from avisiod.devices.sms.line import Line

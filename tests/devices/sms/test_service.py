@@ -8,7 +8,7 @@ import pytest_twisted
 from prometheus_client import CollectorRegistry
 from twisted.internet.defer import Deferred
 
-from avisiod.config import Config
+from avisiod.config.settings import Config
 from avisiod.devices.sms.service import SmsService, routes_of
 from avisiod.metrics.sms import SmsMetrics
 from avisiod.metrics.sms_routes import SmsRouteMetrics

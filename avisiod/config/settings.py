@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from avisiod.config_board import Boards
-from avisiod.config_hooks import Hooks
-from avisiod.config_phones import Firmware, Health, Provisioning
-from avisiod.config_section import Port, PortRange, Seconds, Section
-from avisiod.config_sms import Modem, Sms
+from avisiod.config.board import Boards
+from avisiod.config.hooks import Hooks
+from avisiod.config.phones import Firmware, Health, Provisioning
+from avisiod.config.section import Port, PortRange, Seconds, Section
+from avisiod.config.sms import Modem, Sms
 
 AUDIO_CODECS = ("OPUS", "G722", "PCMA", "PCMU")
 """What every browser takes and phones speak."""

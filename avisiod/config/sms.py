@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from avisiod.config_section import Port, Seconds, Section
+from avisiod.config.section import Port, Seconds, Section
 
 RouteKind = Literal["ovh", "smsfactor", "twilio", "teltonika", "http", "modem"]
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from avisiod.config_section import Port, Seconds, Section
+from avisiod.config.section import Port, Seconds, Section
 
 Clock = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 """A time of the site's day."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from avisiod.config import Config
+from avisiod.config.settings import Config
 
 AT_RELOAD = frozenset(
     {

@@ -3,8 +3,8 @@
 import collections
 from collections.abc import Iterator, Sequence
 
-from avisiod.config_board import Board
-from avisiod.config_sms_rules import Broken
+from avisiod.config.board import Board
+from avisiod.config.sms_rules import Broken
 
 
 def broken(boards: Sequence[Board]) -> Iterator[Broken]:

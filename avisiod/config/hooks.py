@@ -1,6 +1,6 @@
 """The settings of the site's own scripts: what they are told of."""
 
-from avisiod.config_section import Section
+from avisiod.config.section import Section
 
 
 class Hooks(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from avisiod import config_rules, secret_files
-from avisiod.config import Config
-from avisiod.config_rules import Finding
-from avisiod.config_section import Section
+from avisiod import secret_files
+from avisiod.config import paths, rules
+from avisiod.config.finding import Finding
+from avisiod.config.section import Section
+from avisiod.config.settings import Config
 from avisiod.yamlfile import Document, KeyPath, YamlError, parse, read
 
 S = TypeVar("S", bound=Section)
@@ -63,8 +64,7 @@ def load(path: str | Path, *, files: bool = True) -> Config:
         raise ConfigError(path, (problem,)) from None
     reading = _Reading(document)
     config = _with_url(reading.section(Config, secret_files.placed(document.data), ()))
-    rules = [*config_rules.consistent(config), *(config_rules.files(config) if files else ())]
-    reading.judge(rules)
+    reading.judge([*rules.consistent(config), *(paths.found(config) if files else ())])
     if reading.problems:
         raise ConfigError(path, tuple(sorted(reading.problems, key=lambda problem: problem.line)))
     return config
@@ -79,7 +79,7 @@ def _with_url(config: Config) -> Config:
     return msgspec.structs.replace(config, store=msgspec.structs.replace(config.store, url=url)) if url else config
 
 
-def check(path: str | Path) -> int:
+def report(path: str | Path) -> int:
     """For `--check-config`: say on standard output whether the file is good; the exit code, 0 or 1."""
     try:
         config = load(path)
@@ -94,7 +94,7 @@ def check(path: str | Path) -> int:
 
 def cautions(config: Config) -> list[str]:
     """What is still missing though the daemon starts: a sentence each, with the remedy."""
-    return [f"{found.keys[0]}: {found.reason}: {found.remedy}" for found in config_rules.cautions(config)]
+    return [f"{found.keys[0]}: {found.reason}: {found.remedy}" for found in rules.cautions(config)]
 
 
 class _Reading:

@@ -1,23 +1,21 @@
 """What settings must be together, beyond the type of each: rules in plain Python, one function a subject."""
 
-import dataclasses
 import difflib
 import ipaddress
-import os
 import re
-import stat
 import urllib.parse
 import zoneinfo
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import phonenumbers
 
-from avisiod import certificate_pair, config_board_rules, config_sms_rules
+from avisiod import certificate_pair
 from avisiod.calls.reasons import EndReason
 from avisiod.clock import wall_utc
-from avisiod.config import AUDIO_CODECS, Config, Portal
+from avisiod.config import board_rules, paths, sms_rules
+from avisiod.config.finding import Finding
+from avisiod.config.settings import AUDIO_CODECS, Config, Portal
 
 PHONE_PORTS_PER_CALL = 4
 """RTP and RTCP of sound and picture."""
@@ -30,15 +28,6 @@ LANGUAGES = ("fr", "en")
 ENCRYPTION = ("never", "optional", "required")
 _RECIPIENT = re.compile(r"age1[0-9a-z]{58}$|ssh-(ed25519|rsa) [A-Za-z0-9+/]+={0,2}( |$)")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Finding:
-    """A rule that is broken. The problem is shown at the first key; all of them are what the rule has read."""
-
-    keys: tuple[str, ...]
-    reason: str
-    remedy: str
 
 
 def consistent(config: Config) -> Iterator[Finding]:
@@ -59,7 +48,7 @@ def consistent(config: Config) -> Iterator[Finding]:
         _store,
         _backup,
         _log,
-        _absolute,
+        paths.absolute,
     ):
         yield from rule(config)
 
@@ -89,7 +78,7 @@ def cautions(config: Config) -> Iterator[Finding]:
 
 
 def _certificate(portal: Portal) -> Iterator[Finding]:
-    """What browsers would turn away for. A file that is missing is told by `files`."""
+    """What browsers would turn away for. A file that is missing is told by the rules of files."""
     if not portal.certificate_file or not Path(portal.certificate_file).exists():
         return
     keys = ("portal.certificate_file", "portal.key_file", "portal.public_url")
@@ -350,12 +339,12 @@ def _metrics(config: Config) -> Iterator[Finding]:
 
 
 def _sms(config: Config) -> Iterator[Finding]:
-    for found in config_sms_rules.broken(config.sms, config.modem.device):
+    for found in sms_rules.broken(config.sms, config.modem.device):
         yield Finding(*found)
 
 
 def _boards(config: Config) -> Iterator[Finding]:
-    for found in config_board_rules.broken(config.boards.list):
+    for found in board_rules.broken(config.boards.list):
         yield Finding(*found)
 
 
@@ -379,83 +368,3 @@ def _backup(config: Config) -> Iterator[Finding]:
 def _log(config: Config) -> Iterator[Finding]:
     if config.log.level not in LEVELS:
         yield Finding(("log.level",), f"unknown level `{config.log.level}`", f"take one of {', '.join(LEVELS)}")
-
-
-def _paths(config: Config) -> Iterator[tuple[str, str]]:
-    """Every path in the settings that is not empty, with its key."""
-    for section in msgspec.structs.fields(config):
-        values = getattr(config, section.name)
-        for name in values.__struct_fields__:
-            value = getattr(values, name)
-            if (name in ("path", "device", "folder") or name.endswith(("_file", "_folder"))) and value:
-                yield f"{section.name}.{name}", value
-    for place, board in enumerate(config.boards.list):
-        if board.device:
-            yield f"boards.list[{place}].device", board.device
-    for place, route in enumerate(config.sms.routes):
-        for name in ("device", "pin_file", "secret_file", "ca_file"):
-            if path := getattr(route, name):
-                yield f"sms.routes[{place}].{name}", path
-    for place, server in enumerate(config.media.ice_servers):
-        if server.secret_file:
-            yield f"media.ice_servers[{place}].secret_file", server.secret_file
-
-
-def _absolute(config: Config) -> Iterator[Finding]:
-    for key, path in _paths(config):
-        if not path.startswith("/"):
-            yield Finding((key,), f"`{path}` is relative", "write the whole path, from / on")
-
-
-_MADE_BY_US = (
-    "recordings.folder",
-    "store.path",
-    "store.code_key_file",
-    "modem.device",
-    "modem.pin_mark_file",
-    "admin.socket_file",
-    "sms.tally_file",
-    "hooks.socket_file",
-    "provisioning.master_key_file",
-    "firmware.folder",
-    "backup.folder",
-    "backup.record_file",
-)
-"""Made at first start, or plugged in later."""
-_SECRET = ("key_file", "pin_file", "secret_file", "code_key_file", "password_hash_file")
-
-
-def secrets(config: Config) -> list[tuple[str, str]]:
-    """The files with keys and other secrets that the settings name: key and path of each."""
-    return [(key, path) for key, path in _paths(config) if key.endswith(_SECRET)]
-
-
-def files(config: Config) -> Iterator[Finding]:
-    """Look at the files that the settings name: there, readable, and secrets closed to others."""
-    for key, name in _paths(config):
-        path = Path(name)
-        made_by_us = key in _MADE_BY_US or key.endswith("].device")
-        if not path.is_absolute() or (made_by_us and not path.exists()):
-            continue
-        yield from _folder(key, path) if key.endswith("folder") else _file(key, path)
-
-
-def _folder(key: str, path: Path) -> Iterator[Finding]:
-    if not path.is_dir():
-        yield Finding((key,), f"{path} is no folder", "create it, or correct the path")
-    elif not os.access(path, os.R_OK | os.X_OK):
-        yield Finding((key,), f"{path} cannot be opened", "give the daemon's user access")
-
-
-def _file(key: str, path: Path) -> Iterator[Finding]:
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        yield Finding((key,), f"{path}: {error.strerror}", "create it, or correct the path")
-        return
-    if stat.S_ISDIR(mode):
-        yield Finding((key,), f"{path} is a folder", "name a file")
-    elif not os.access(path, os.R_OK):
-        yield Finding((key,), f"{path} cannot be read", "give the daemon's user access")
-    elif key.endswith(_SECRET) and mode & 0o027:
-        yield Finding((key,), f"{path} holds a secret and is open to others", f"chmod 600 {path}")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from avisiod.config_section import Section
+from avisiod.config.section import Section
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 Line = Annotated[int, Meta(ge=-1, le=63)]

@@ -5,10 +5,10 @@ import re
 import urllib.parse
 from collections.abc import Iterator
 
-from avisiod.config_sms import Sms, SmsRoute
+from avisiod.config.sms import Sms, SmsRoute
 
 Broken = tuple[tuple[str, ...], str, str]
-"""Keys, reason, remedy: see config_rules.Finding."""
+"""Keys, reason, remedy: see rules.Finding."""
 
 _SENDER = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 .-]{1,11}", re.ASCII)
 _NUMBER = re.compile(r"\+?[0-9]{3,15}", re.ASCII)
