@@ -34,6 +34,8 @@ class SipWorkerSettings(msgspec.Struct, kw_only=True, frozen=True):
     port: int
     edge: tuple[str, ...]
     session_expires_s: int
+    ring_again_s: float = 5.0
+    """Between two 180 while control decides; well below fr_inv_timer of the edge, which then tries another worker."""
     dialogues: int
     """More than these at once are turned away; PJSIP may have been built for fewer."""
     log_level: str

@@ -89,6 +89,12 @@ class PhoneCall(pj.Call):
         self.invited = True
         self._respond(180)
 
+    def ring_on(self) -> None:
+        """Another 180 while control has not decided: the edge then knows that this worker still has the call."""
+        if self.invited and not self._answered and not self._ended_by and not self._over:
+            with contextlib.suppress(wire.WorkerError):  # over at this very moment
+                self._respond(180)
+
     def accept(self, answer: str) -> None:
         """200 with this session description: to the INVITE, or to a re-INVITE that waits."""
         if self._answered and not self._reoffered:

@@ -27,6 +27,8 @@ POLL_MS = 20
 """How long PJSIP waits for a packet before control's orders are looked at."""
 DRAIN_RETRY_S = 30
 FAREWELL_S = 0.5
+RING_AT_MOST_S = 60.0
+"""Control that has decided nothing by then has lost the call; the edge may have another worker take it."""
 """At the end BYEs are repeated and answered for so long."""
 INVITES_AT_ONCE = 8
 SETTLE_S = 0.6
@@ -100,6 +102,8 @@ class SipEndpoint:
         self._postponed: list[Order] = []
         self._calls: dict[str, PhoneCall] = {}
         self._gone: list[PhoneCall] = []
+        self._ringing: dict[str, tuple[float, float]] = {}
+        """Of calls that control has not decided on: when the next 180 is due, and until when any is."""
         self._arrivals: collections.deque[float] = collections.deque()
         """When the latest INVITEs came."""
         self._breath = threading.Event()
@@ -257,9 +261,18 @@ class SipEndpoint:
         with contextlib.suppress(queue.Empty):
             while True:
                 self._carry_out(self._orders.get_nowait())
+        self._ring_on(time.monotonic())
         if self._on_empty is not None and not self._calls:
             on_empty, self._on_empty = self._on_empty, None
             on_empty()
+
+    def _ring_on(self, now: float) -> None:
+        for sip_call, (due, until) in list(self._ringing.items()):
+            if sip_call not in self._calls or now >= until:
+                del self._ringing[sip_call]
+            elif now >= due:
+                self._calls[sip_call].ring_on()
+                self._ringing[sip_call] = now + self._settings.ring_again_s, until
 
     def _carry_out(self, order: Order) -> None:
         try:
@@ -326,6 +339,8 @@ class SipEndpoint:
                 call.refuse(415, str(why))
                 return
             call.ring(offer)
+            now = time.monotonic()
+            self._ringing[call.sip_call] = now + self._settings.ring_again_s, now + RING_AT_MOST_S
             secure = invite.header(TRANSPORT_HEADER).lower() == "tls"
             facts: dict[str, str | int] = {"phone": phone, "number": invite.dialled, "offer": offer, "secure": secure}
             self.tell(wire.Invited, sip_call=call.sip_call, **facts)

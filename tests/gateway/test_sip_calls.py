@@ -7,7 +7,7 @@ import pytest
 
 from avisiod.gateway import sdp_phone, wire
 from avisiod.gateway.leg import Kind
-from tests.gateway.sip_scene import NUMBER, OFFER, VIDEO, Answering, connect, registered, without_origin
+from tests.gateway.sip_scene import NUMBER, OFFER, PHONES, VIDEO, Answering, connect, registered, without_origin
 from tests.peers.baresip import BaresipPhone
 from tests.peers.kamailio import Kamailio
 from tests.peers.sip_client import SipClient
@@ -54,6 +54,34 @@ def test_a_refusal_reaches_the_phone_as_it_is(client: SipClient, worker: Worker,
 
     with Answering(worker, refuse):
         assert client.authenticated("INVITE", NUMBER, OFFER).status == status
+
+
+def rung(client: SipClient) -> int:
+    return sum(isinstance(message, Response) and message.status == 180 for message in client.received.items())
+
+
+def test_control_may_take_longer_than_the_patience_of_the_edge(tmp_path: Path) -> None:
+    """A second worker must not get the call: one INVITE would have made two calls, with two codes on their way."""
+    with Worker(tmp_path, ring_again_s=0.25) as worker:
+        edge = Kamailio(tmp_path / "kamailio", [worker.address, worker.address], phones=PHONES)
+        file = edge.folder / "kamailio.cfg"
+        patient = file.read_text()
+        hasty = patient.replace('"fr_inv_timer", 15000', '"fr_inv_timer", 1000')
+        assert hasty != patient
+        file.write_text(hasty)
+        with edge, SipClient(edge.edge) as client:
+            assert client.register().status == 200
+            client.new_dialogue()
+            mark = worker.told.mark()
+
+            def late(call: str) -> None:
+                wait_until(lambda: rung(client) >= 12, 15, "the phone hears 180 again and again")
+                worker.answer(call)
+
+            with Answering(worker, late):
+                response = client.authenticated("INVITE", NUMBER, OFFER, timeout=20)
+            assert response.status == 200
+            assert [told.command for told in worker.told.items(mark)].count(wire.Invited.commandName.decode()) == 1
 
 
 def test_a_cancel_reaches_the_worker(client: SipClient, worker: Worker) -> None:

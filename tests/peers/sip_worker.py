@@ -47,6 +47,7 @@ class Worker:
         *,
         edge: tuple[str, ...] = ("127.0.0.1",),
         session_expires_s: int = 1800,
+        ring_again_s: float = 5.0,
         dialogues: int = 4,
         port: int = 0,
         env: Mapping[str, str] | None = None,
@@ -79,6 +80,7 @@ class Worker:
             "port": self.port,
             "edge": edge,
             "session_expires_s": session_expires_s,
+            "ring_again_s": ring_again_s,
             "log_level": "DEBUG",
         }
         self.ask(wire.Configure, settings=json.dumps(settings).encode())
