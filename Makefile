@@ -25,6 +25,7 @@ lint: setup
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+	$(PYTHON) -m mypy --config-file tests/mypy.ini -p tests.bench -p tests.soak -p tests.fuzz -p tests.deb -p demo -m tests.web.screens
 	.venv/bin/lint-imports --no-cache
 
 check: lint

@@ -88,7 +88,7 @@ class Photographer:
 
     def call(self) -> None:
         """The call and its end."""
-        tell = lambda function, *words: blockingCallFromThread(reactor, function, *words)  # noqa: E731
+        tell = lambda function, *words, **named: blockingCallFromThread(reactor, function, *words, **named)  # noqa: E731
         with chromium(camera=self._film) as browser:
             page = new_page(browser, **self.options(has_touch=self._name.startswith("phone")))
             to_call(page, self._url)

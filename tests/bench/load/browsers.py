@@ -173,7 +173,7 @@ class Browser:
                 each.dtls._task.cancel()
             pair = each.ice._connection._nominated[1]
             fd = pair.protocol.transport.get_extra_info("socket").fileno()
-            asyncio.get_running_loop()._remove_reader(fd)
+            asyncio.get_running_loop()._remove_reader(fd)  # type: ignore[attr-defined]  # as its transport does
             profile, tx, rx = each.keys()
             number = pump.sock(fd, pair.remote_addr, profile, tx, rx)
             relay.protocols[number] = pair.protocol

@@ -96,7 +96,7 @@ def import_again_and_again(database: str, path: str) -> None:
         done.addCallbacks(again, lambda failure: (sys.stderr.write(f"{failure}\n"), os._exit(1)))
 
     store.open().addCallback(again)
-    reactor.run(installSignalHandlers=False)  # type: ignore[attr-defined]  # a signal ends it at once
+    reactor.run(installSignalHandlers=False)  # type: ignore[attr-defined, call-arg, misc]  # a signal ends it at once
 
 
 def back_up_again_and_again(database: str, recordings: str) -> None:
