@@ -14,7 +14,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
-from avisiod import certificate_pair, certificates, compiled, log
+from avisiod import certificate_pair, certificates, compiled, log, promptness
 from avisiod.adoption import Adoption
 from avisiod.backups import outcome
 from avisiod.box import Box
@@ -205,6 +205,7 @@ class Daemon:
             # families' calls do not wait for it
             logger.warning("avisioctl cannot reach this daemon: %s", error)
         self.upkeep.start()
+        promptness.settle()
         self._ready = True
         await self._look_around()
         self.vitals = Vitals(self.vitals.patience_s, self.clock.now())  # the start has its own limit
@@ -461,6 +462,7 @@ async def _await(work: Awaitable[Any]) -> Any:
 def run(config: Config, path: Path) -> int:
     """Run until SIGTERM or SIGINT; the exit status. `path` is the settings' file, which SIGHUP reads again."""
     log.setup(config.log.level)
+    promptness.share()
     status = 0
 
     async def live() -> None:

@@ -63,8 +63,18 @@ class Key:
             self._meaning, self.state = None, KeyState.FAULT
         return self.state
 
+    @property
+    def believed_at(self) -> float | None:
+        """From when on the last meaning is believed if it is read again; None where it is believed already."""
+        if self._meaning is None or self._meaning is self.state:
+            return None
+        return self._since + self._wait_s
+
+    @property
+    def _wait_s(self) -> float:
+        return self._fault_s if self._meaning is KeyState.FAULT else self._debounce_s
+
     def _believe(self, now: float) -> KeyState | None:
-        wait = self._fault_s if self._meaning is KeyState.FAULT else self._debounce_s
-        if self._meaning is not None and now - self._since >= wait:
+        if self._meaning is not None and now - self._since >= self._wait_s:
             self.state = self._meaning
         return self.state

@@ -5,7 +5,10 @@ from `want`. So a port that hangs, or an endless flood, holds up nothing but thi
 """
 
 import collections
+import contextlib
 import logging
+import os
+import select
 import threading
 from collections.abc import Callable
 from typing import Protocol
@@ -21,13 +24,15 @@ from avisiod.log import FirstThenDebug
 log = logging.getLogger(__name__)
 
 ANSWER_S = 0.1
-"""For each octet of a line, or each answer on Modbus."""
+"""For each part of a line, or each answer on Modbus."""
 AGAIN_S = 0.2
 """Between tries to open the port."""
 NONSENSE_LIMIT = 3
 """So many answers in a row without sense, and the port is opened anew."""
 CHECK_S = 5.0
 """Relays are set again so often: a board may have lost its power in between."""
+URGENCY = -10
+"""Niceness of the thread, where the unit's LimitNICE lets it: it has next to nothing to do, and that at once."""
 
 
 class Wire(Protocol):
@@ -84,6 +89,8 @@ class BoardLink:
         self._wanted[output] = on
 
     def _live(self) -> None:
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), URGENCY)
         while not self._stop.is_set():
             try:
                 self._live_once()
@@ -111,7 +118,7 @@ class BoardLink:
         with serial.Serial(
             settings.device, settings.baud, timeout=ANSWER_S, write_timeout=ANSWER_S, exclusive=True
         ) as port:
-            self._serve(Numato(port))
+            self._serve(Numato(_Port(port)))
 
     def _serve(self, wire: Wire) -> None:
         wire.begin()
@@ -133,7 +140,12 @@ class BoardLink:
                 log.debug("Board %s: %s", self.settings.name, error)
                 if isinstance(wire, Numato):
                     wire.begin()
-            self._stop.wait(max(0.001, self.settings.poll_s - (self._now() - began)))
+            self._stop.wait(max(0.001, self._next_look(began) - self._now()))
+
+    def _next_look(self, began: float) -> float:
+        """As often as the settings say, and at the moment when a contact has held for long enough."""
+        due = [at for key in self._keys.values() if (at := key.believed_at) is not None]
+        return min(began + self.settings.poll_s, *due) if due else began + self.settings.poll_s
 
     def _read(self, wire: Wire) -> None:
         keys = self.settings.keys
@@ -171,6 +183,28 @@ class BoardLink:
                 wire.write_output(output, on=on)
                 self._switched[output] = on
                 return  # one a round: keys are read in between
+
+
+class _Port:
+    """A serial port that gives all that has come."""
+
+    def __init__(self, port: serial.Serial) -> None:
+        self._port = port
+
+    def read(self, size: int, /) -> bytes:
+        ready, _, _ = select.select([self._port.fileno()], [], [], ANSWER_S)
+        if not ready:
+            return b""
+        if taken := os.read(self._port.fileno(), size):
+            return taken
+        raise serial.SerialException("the port is gone")
+
+    def write(self, data: bytes, /) -> int | None:
+        written: int | None = self._port.write(data)
+        return written
+
+    def reset_input_buffer(self) -> None:
+        self._port.reset_input_buffer()
 
 
 def _why(error: Exception) -> str:

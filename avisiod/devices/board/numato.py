@@ -12,10 +12,10 @@ PROMPT = b">"
 
 
 class Port(Protocol):
-    """What is needed of serial.Serial; its `timeout` limits each read."""
+    """What is needed of a port, whose patience limits each read."""
 
-    def read(self, size: int = 1) -> bytes:
-        """What came in time: fewer octets, or none."""
+    def read(self, size: int, /) -> bytes:
+        """What has come, `size` octets at most; waits for the first one, and is empty where none came in time."""
 
     def write(self, data: bytes, /) -> int | None:
         """Write all of it."""
@@ -33,10 +33,13 @@ class Numato:
 
     def __init__(self, port: Port) -> None:
         self._port = port
+        self._left = bytearray()
+        """What came behind a prompt."""
 
     def begin(self) -> None:
         """Find the beat: an empty command, and whatever comes until a prompt."""
         self._port.reset_input_buffer()
+        self._left.clear()
         self._port.write(b"\r")
         self._until_prompt()
 
@@ -68,16 +71,20 @@ class Numato:
 
     def _until_prompt(self) -> bytes:
         taken = bytearray()
-        while len(taken) < LONGEST:
-            octet = self._port.read(1)
-            if not octet:
+        while True:
+            for place, octet in enumerate(self._left):
+                if octet == PROMPT[0]:
+                    del self._left[: place + 1]
+                    return bytes(taken) if taken.strip() else b""
+                taken.append(octet)
+                if len(taken) == LONGEST:
+                    raise NoSense("more than an answer")
+            self._left.clear()
+            # All that is there at once: whoever takes single octets lets go of the interpreter for each of them, and
+            # waits for it again for as long as the rest of the process has something to do.
+            self._left += self._port.read(LONGEST)
+            if not self._left:
                 raise NoSense("no answer")
-            if octet == PROMPT and taken.strip():
-                return bytes(taken)
-            if octet == PROMPT and not taken.strip():
-                return b""
-            taken += octet
-        raise NoSense("more than an answer")
 
 
 def digit(place: int) -> str:

@@ -118,17 +118,16 @@ class BoardRoom:
     def _changed(self, board: Board, name: str, state: KeyState) -> None:
         before = self.states.get((board.name, name))
         self.states[board.name, name] = state
-        self._metrics.key(board.name, name, state.value)
         key = next(each for each in board.keys if each.name == name)
+        if _cuts(key, state):
+            self._cut(board, key)  # before anything is counted or said, which may wait for somebody
+        self._metrics.key(board.name, name, state.value)
         if state is KeyState.PRESSED:
             log.warning("emergency key %s of %s is pressed: the calls of its unit end", name, board.name)
-            self._cut(board, key)
             self._event("emergency-key", {"board": board.name, "key": name})
         elif state is KeyState.FAULT and (before is not None or key.on_fault == "cut"):
             what = "the calls of its unit end" if key.on_fault == "cut" else "it would do nothing now"
             log.warning("emergency key %s of %s is at fault: %s", name, board.name, what)
-            if key.on_fault == "cut":
-                self._cut(board, key)
         elif before is not None and before is not state:
             log.info("emergency key %s of %s is at rest again", name, board.name)
 
@@ -136,8 +135,7 @@ class BoardRoom:
         for link in self.links:
             board = link.settings
             for key in board.keys:
-                state = self.states.get((board.name, key.name))
-                if state is KeyState.PRESSED or (state is KeyState.FAULT and key.on_fault == "cut"):
+                if _cuts(key, self.states.get((board.name, key.name))):
                     self._cut(board, key)
             for lamp in board.lamps:
                 on = any(covers(lamp, phone, self._place_of(phone), unknown=False) for _, phone in self._calls())
@@ -151,3 +149,8 @@ class BoardRoom:
         if calls:
             self._cut_calls(calls)
             self._metrics.cut(board.name, key.name, len(calls))
+
+
+def _cuts(key: BoardKey, state: KeyState | None) -> bool:
+    """Whether no call of the key's unit may go on."""
+    return state is KeyState.PRESSED or (state is KeyState.FAULT and key.on_fault == "cut")

@@ -73,6 +73,21 @@ def test_a_press_is_believed_only_after_it_has_held(steps):
             assert now - since >= 0.03
 
 
+def test_a_contact_is_looked_at_again_when_it_has_held_for_long_enough():
+    key = Key(0.03, 2.0, 0.0)
+    assert key.believed_at is None
+    key.read(Reading(True, False), 1.0)
+    assert key.believed_at == pytest.approx(1.03)
+    key.read(Reading(True, False), 1.04)
+    assert key.believed_at is None
+    key.read(Reading(False, True), 2.0)
+    assert key.believed_at == pytest.approx(2.03)
+    key.read(Reading(False, False), 2.01)
+    assert key.believed_at == pytest.approx(4.01)
+    key.read(Reading(True, False), 2.02)
+    assert key.believed_at is None
+
+
 A1 = Device(phone="p1", building="A", floor="1")
 
 

@@ -1,6 +1,10 @@
 """Keys and lamps on a pty: both protocols, with noise, half messages, silence, a flood, and a board that goes."""
 
 import asyncio
+import contextlib
+import logging
+import os
+import threading
 
 import pytest
 import pytest_twisted
@@ -9,6 +13,7 @@ from twisted.internet.defer import Deferred
 from avisiod.clock import SystemClock
 from avisiod.config.board import Board, BoardKey, BoardLamp
 from avisiod.devices.board.key import KeyState
+from avisiod.devices.board.link import URGENCY
 from avisiod.devices.board.room import BoardRoom
 from avisiod.phone_ports import Device
 from tests.devices.conftest import until
@@ -112,6 +117,26 @@ async def test_a_press_ends_the_calls_of_its_unit_and_of_phones_that_nobody_can_
     assert "call-5" in s.calls
 
 
+@pytest_twisted.ensureDeferred
+async def test_calls_are_cut_before_anything_is_said_or_counted(scene):
+    s = scene()
+    await s.start()
+    order = []
+    cut = s.room._cut_calls
+    s.room._cut_calls = lambda calls: (order.append("cut"), cut(calls))
+    s.metrics.key = lambda board, key, state: order.append(state)
+    s.room._event = lambda name, facts: order.append(name)
+    handler = logging.Handler()
+    handler.emit = lambda record: order.append("log")
+    logging.getLogger("avisiod.devices.board.room").addHandler(handler)
+    try:
+        s.press()
+        await s.until(lambda: s.state is KeyState.PRESSED, "the press")
+    finally:
+        logging.getLogger("avisiod.devices.board.room").removeHandler(handler)
+    assert order == ["cut", "pressed", "log", "emergency-key"]
+
+
 @pytest.mark.parametrize("protocol", ["numato", "modbus"])
 @pytest_twisted.ensureDeferred
 async def test_lamps_show_calls_and_come_back_with_the_board(scene, protocol):
@@ -126,6 +151,32 @@ async def test_lamps_show_calls_and_come_back_with_the_board(scene, protocol):
     s.board.plug()
     await s.until(lambda: s.board.outputs[2:4] == [False, True], "the lamp again")
     assert s.events == ["board-lost"]
+
+
+def may_be_urgent():
+    """Whether this user may raise a thread so far; in a thread that ends, for there is no way back without rights."""
+    found = []
+
+    def attempt():
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), URGENCY)
+        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    thread.join()
+    return found == [URGENCY]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_board_s_thread_comes_before_the_rest_where_it_may_and_works_where_it_may_not(scene):
+    s = scene()
+    await s.start()
+    (thread,) = (each for each in threading.enumerate() if each.name == "board-guard")
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    expected = URGENCY if may_be_urgent() else own
+    assert os.getpriority(os.PRIO_PROCESS, thread.native_id) == expected
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own, "the others stay as they were"
 
 
 @pytest.mark.parametrize(("on_fault", "left"), [("alarm", 3), ("cut", 1)])
