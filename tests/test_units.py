@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from avisiod.config.settings import Config
+
 FOLDER = Path(__file__).resolve().parent.parent / "systemd"
 UNITS = ["avisiod.service", "avisiod-edge.service", "avisiod-backup.service", "avisiod-hooks.service"]
 TIMERS = ["avisiod-backup.timer", "avisiod-hooks.socket"]
@@ -72,6 +74,10 @@ def test_a_worker_may_make_itself_less_urgent() -> None:
             denied -= set(filters.split())
     assert "@resources" in denied  # which has setpriority in it, that a later line allows again
     assert "setpriority" in allowed
+
+
+def test_media_workers_come_before_the_rest_and_the_unit_lets_them() -> None:
+    assert int(unit("avisiod.service")["Service"]["LimitNICE"]) <= Config().media.nice < 0
 
 
 def test_a_modem_that_is_plugged_in_later_is_open_to_the_daemon() -> None:

@@ -126,8 +126,8 @@ class Media(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Phones stand behind NAT: lock to the first valid source instead of the address in their SDP."""
     cpus: tuple[Annotated[int, Meta(ge=0)], ...] = ()
     """Processors that media workers run on, by their numbers; empty: all."""
-    nice: Annotated[int, Meta(ge=-10, le=19)] = 0
-    """Niceness of media workers: below 0 they come before the rest of the box."""
+    nice: Annotated[int, Meta(ge=-10, le=19)] = -5
+    """Niceness of media workers: below 0 they come before the rest of the box, which is never starved by them."""
     worker_memory_mib: Annotated[int, Meta(ge=0)] = 2048
     """A SIP or media worker with more MiB of memory gets no new call and is replaced after its last; 0: no limit."""
     prompts_folder: str = ""

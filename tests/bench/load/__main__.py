@@ -87,7 +87,7 @@ def carried(args: argparse.Namespace, out: Path) -> None:
 
 
 def while_busy(args: argparse.Namespace, out: Path) -> None:
-    """The worker has no core and no priority of its own, as in service."""
+    """The worker has no core of its own, and comes before control as `media.nice` says, as in service."""
     args.run += ["--gateway-cpu", "-1", "--gateway-priority", "0"]
     with tempfile.TemporaryDirectory(prefix="busy-", dir=out.parent) as folder, busy.running(Path(folder)) as hogs:
         for repeat in range(args.repeats):
@@ -100,7 +100,7 @@ def while_busy(args: argparse.Namespace, out: Path) -> None:
 
 
 def with_phones(args: argparse.Namespace, out: Path) -> None:
-    """As `busy`: the worker has no core and no priority of its own."""
+    """As `busy`."""
     args.run += ["--gateway-cpu", "-1", "--gateway-priority", "0"]
     answers = out.with_suffix(".answers.jsonl")
     with (

@@ -3,7 +3,7 @@
 An import of 3,000 contacts and 400 phones into the daemon's database, again and again; a backup of that database and
 of a folder of recordings, again and again; 100 people on the portal, who load its pages over TLS and talk to it over
 a WebSocket. The daemon, its portal and its database are real. The media worker that is measured is another one beside
-it, driven as by control; neither it nor anything else of ours has a core or a priority of its own.
+it, driven as by control, and as urgent as the product makes it (`media.nice`); nothing of ours has a core of its own.
 """
 
 import asyncio

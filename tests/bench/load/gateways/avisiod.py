@@ -1,12 +1,14 @@
 """avisiod's media workers: real processes, driven over AMP as control drives them; the SDP goes in without SIP."""
 
 import asyncio
+import contextlib
 import os
 import secrets
 import socket
 import sys
 import time
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +17,7 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 
 from avisiod import compiled
+from avisiod.config.settings import Media
 from avisiod.gateway import wire
 from avisiod.gateway.manifest import RecordingFacts
 from avisiod.gateway.settings import MediaWorkerSettings
@@ -104,6 +107,16 @@ class _Pipe(asyncio.Protocol):
     getHost = getPeer  # noqa: N815 - as above
 
 
+def weigh(pid: int) -> None:
+    """Give the worker the weight beside control that `media.nice` gives it in service.
+
+    There both are in one group of the scheduler, that of their unit. Here each session is a group of its own where
+    the kernel groups by sessions (autogroup, sched(7)), between which only the groups' own niceness counts.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(Media().nice))
+
+
 class AvisiodGateway(Gateway):
     """One media worker, or `workers` of them, each on a core of its own, who take the calls in turn.
 
@@ -120,7 +133,15 @@ class AvisiodGateway(Gateway):
             ours, theirs = socket.socketpair()
             cpu = None if self.cpu is None else (self.cpu + number) % (os.cpu_count() or 1)
             argv = [sys.executable, "-c", BECOME, str(theirs.fileno())]
-            self.launch(argv, cpu=cpu, pass_fds=(theirs.fileno(),), env={"PYTHONPATH": os.getcwd()})
+            process = self.launch(
+                argv,
+                cpu=cpu,
+                pass_fds=(theirs.fileno(),),
+                env={"PYTHONPATH": os.getcwd()},
+                start_new_session=not self.priority,
+            )
+            if not self.priority:
+                weigh(process.pid)
             theirs.close()
             self._ours.append(ours)
             self.controls.append(Control())
@@ -152,6 +173,7 @@ class AvisiodGateway(Gateway):
             keys_need_tls=True,
             prompts_folder="",
             keep_free_bytes=0,
+            nice=0 if self.priority else Media().nice,
             log_level="INFO",
         )
         await self.ask(number, wire.Configure, settings=msgspec.json.encode(settings))
