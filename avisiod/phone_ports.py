@@ -8,6 +8,7 @@ import msgspec
 
 from avisiod.calls.ids import PhoneId
 from avisiod.calls.phone_health import PhoneState
+from avisiod.calls.replay import Heard
 from avisiod.calls.rollout import Rollout
 
 
@@ -58,6 +59,8 @@ class HealthRecord(msgspec.Struct, frozen=True, kw_only=True):
     answered_utc: datetime.datetime | None = None
     event: str = ""
     event_utc: datetime.datetime | None = None
+    heard: Heard = Heard()
+    """By what a report that is made twice is told, after a restart too."""
 
 
 class PhoneEvent(msgspec.Struct, frozen=True, kw_only=True):

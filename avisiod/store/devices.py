@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from avisiod.calls.ids import PhoneId
 from avisiod.calls.phone_health import PhoneState
+from avisiod.calls.replay import Heard
 from avisiod.phone_ports import Device, HealthRecord, Keys, PhoneEvent
 from avisiod.store.columns import upsert
 from avisiod.store.schema import phones
@@ -125,7 +126,10 @@ def hand_out(
 def health(connection: Connection) -> Sequence[HealthRecord]:
     """What is kept of every phone's health."""
     return [
-        HealthRecord(**{**{name: getattr(row, name) for name in _HEALTH}, "state": PhoneState(row.state)})
+        HealthRecord(
+            **{name: getattr(row, name) for name in _HEALTH}
+            | {"state": PhoneState(row.state), "heard": _HEARD.decode(row.heard)}
+        )
         for row in connection.execute(select(phone_health))
     ]
 
@@ -134,7 +138,11 @@ def save_health(connection: Connection, records: Sequence[HealthRecord], events:
     """Keep both. A phone that is not known at all is passed over."""
     if records:
         known = set(connection.scalars(select(phones.c.id)))
-        rows = [msgspec.structs.asdict(record) for record in records if record.phone in known]
+        rows = [
+            msgspec.structs.asdict(record) | {"heard": msgspec.json.encode(record.heard).decode()}
+            for record in records
+            if record.phone in known
+        ]
         added = upsert(connection.dialect, phone_health)
         values = {name: added.excluded[name] for name in _HEALTH if name != "phone"}
         if rows:
@@ -175,6 +183,7 @@ def forget_events(connection: Connection, before_utc: datetime.datetime) -> int:
 
 
 _DETAILS = msgspec.json.Decoder(dict[str, str])
+_HEARD = msgspec.json.Decoder(Heard)
 
 
 def _device(row: Any) -> Device:

@@ -56,9 +56,10 @@ phone_health = Table(
     Column("answered_utc", UtcText),
     Column("event", String(32), nullable=False, server_default=""),
     Column("event_utc", UtcText),
+    Column("heard", Text, nullable=False, server_default="{}"),
     ForeignKeyConstraint(["phone"], ["phones.id"], name="fk_phone_health_phone"),
 )
-"""How a phone is, as it was written last."""
+"""How a phone is, as it was written last. `heard`: JSON of calls.replay.Heard."""
 
 phone_events = Table(
     "phone_events",

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avisiod.calls.ids import PhoneId
+from avisiod.calls.replay import Reports
 from avisiod.devices.phones.incoming import EVENTS, Incoming, MappingUnusable, mappings, parsed
 from avisiod.devices.phones.vendors import NAMES
 from avisiod.devices.provisioning.paths import Asked
@@ -22,7 +23,8 @@ class Scene:
     def __init__(self) -> None:
         self.clock = SteeredClock()
         self.said: list[tuple[str, Mapping[str, str]]] = []
-        self.incoming = Incoming(self.clock, mappings(), self._say)
+        self.reports: Reports | None = Reports()
+        self.incoming = Incoming(self.clock, mappings(), self._say, lambda _phone: self.reports)
 
     def _say(self, phone: PhoneId, event: str, details: Mapping[str, str]) -> None:
         assert phone == CELL
@@ -84,6 +86,13 @@ def test_a_report_is_taken_once_by_number_time_and_nonce() -> None:
     assert scene.report("generic", "booted", f"n=1&t={now}&r=ghi") == "event", "it counts anew after a start"
     assert scene.report("generic", "booted", f"n=1&t={now}&r=ghi") == "replayed"
     assert "r" not in scene.said[0][1], "a nonce is not kept"
+
+
+def test_before_it_is_known_what_was_heard_a_report_is_asked_for_later() -> None:
+    scene = Scene()
+    scene.reports = None
+    assert scene.report("generic", "tamper", "n=1") == "failed"
+    assert scene.said == []
 
 
 def test_a_vendor_without_numbers_is_heard_once_in_two_seconds() -> None:

@@ -12,8 +12,10 @@ from avisiod.calls.phone_health import PhoneState
 from avisiod.config.phones import Health as Settings
 from avisiod.devices.phones.asker import PhoneAsker
 from avisiod.devices.phones.edge_client import Answer, EdgeSilent
+from avisiod.devices.phones.incoming import Incoming, mappings
 from avisiod.devices.phones.keeper import MANY, PhoneKeeper
 from avisiod.devices.phones.vendors import NAMES, vendors
+from avisiod.devices.provisioning.paths import Asked
 from avisiod.phone_ports import Device, HealthRecord, Keys, PhoneEvent
 from avisiod.ports import StoreUnavailable
 from tests.steered_clock import SteeredClock
@@ -195,6 +197,37 @@ def test_a_case_that_was_opened_stays_so_until_staff_have_looked_a_restart_in_be
     scene.store.records[phone] = msgspec.structs.replace(scene.store.records[phone], tampered=False)
     scene.look(30.0)
     assert scene.state() is UP
+
+
+@pytest.mark.parametrize("stopped_in_order", [True, False])
+def test_a_report_of_before_a_restart_is_refused_after_it(stopped_in_order: bool) -> None:
+    scene = Scene()
+    phone, mac = scene.names[0], "001565a1b2c3"
+    device = scene.store.listed[0] = Device(phone=phone, vendor="generic", mac=mac)
+
+    def report(query: str) -> str:
+        incoming = Incoming(scene.clock, mappings(), scene.keeper.said, scene.keeper.reports_of)
+        return incoming(device, Asked("e", mac, "s" * 26, "off_hook"), query.encode()).why
+
+    assert report("n=1") == "failed", "nothing is known of it yet"
+    scene.look()
+    now = int(scene.clock.utc().timestamp())
+    queries = [f"n=1&t={now}&r=a", "r=b", f"n=2&t={now}", "n=3"]
+    assert [report(query) for query in queries] == ["event"] * 4
+    finish(scene.keeper.close()) if stopped_in_order else scene.look()
+    scene.keeper = scene.new_keeper()
+    scene.look()
+    assert [report(query) for query in queries] == ["replayed"] * 4
+    assert report(f"n=4&t={now}&r=c") == "event"
+
+
+def test_what_cannot_be_written_at_the_end_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene()
+    scene.look()
+    scene.keeper.said(scene.names[0], "off_hook")
+    scene.store.down = True
+    finish(scene.keeper.close())
+    assert "not kept" in caplog.text
 
 
 def test_what_could_not_be_written_is_written_later() -> None:

@@ -119,6 +119,15 @@ def test_a_phone_boots_from_its_mac_calls_and_is_seen(
     assert counted['avisiod_provisioning_requests_total{result="replayed"}'] == 1
     assert counted['avisiod_phone_events_total{event="tamper"}'] == 1
 
+    stage.stop_daemon()
+    stage.start_daemon()
+
+    def replayed() -> bool:
+        assert get(report, context)[0] in (404, 503), "it counts no second time, and later means later"
+        return stage.metrics()['avisiod_provisioning_requests_total{result="replayed"}'] == 1
+
+    wait_until(replayed, 30, "a report of before the restart is refused", 0.5)
+
 
 def test_a_one_time_token_sets_a_phone_up_once(
     stage: Stage, site: Authority, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -2,12 +2,14 @@
 
 import datetime
 
+import msgspec
 import pytest
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
 from avisiod.calls.ids import PhoneId
 from avisiod.calls.phone_health import PhoneState
+from avisiod.calls.replay import Heard
 from avisiod.phone_ports import HealthRecord, PhoneEvent
 from avisiod.ports import Phone
 from avisiod.store import devices, phones
@@ -52,6 +54,7 @@ def test_a_device_is_found_by_its_mac_while_its_phone_is_listed(known: Database)
 
 def test_health_is_written_over_and_events_pile_up_until_they_are_forgotten(known: Database) -> None:
     up = HealthRecord(phone=CELL, state=PhoneState.UP, since_utc=NOW, firmware="1", registered_utc=NOW)
+    up = msgspec.structs.replace(up, heard=Heard(sequence=7, time_s=1.5, nonces=("a", "b")))
     stranger = HealthRecord(phone=PhoneId("nobody"), state=PhoneState.UP, since_utc=NOW)
     gone = HealthRecord(phone=CELL, state=PhoneState.UNREGISTERED, since_utc=later(9), tampered=True)
     events = [PhoneEvent(phone=CELL, at_utc=later(n), event="booted", details={"n": str(n)}) for n in range(3)]

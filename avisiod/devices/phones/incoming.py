@@ -108,12 +108,16 @@ class Incoming:
         clock: Clock,
         vendors: Mapping[str, VendorEvents],
         said: Callable[[PhoneId, str, Mapping[str, str]], None],
+        reports_of: Callable[[PhoneId], Reports | None],
     ) -> None:
-        """`said` is told (phone, event, details) of each."""
+        """`said` is told (phone, event, details) of each.
+
+        `reports_of` has what was heard of a phone before; None while that has not been read yet.
+        """
         self._clock = clock
         self._vendors = vendors
         self._said = said
-        self._reports: dict[PhoneId, Reports] = {}
+        self._reports_of = reports_of
 
     def __call__(self, device: Device, question: Asked, query: bytes) -> Reply:
         """One report."""
@@ -125,11 +129,11 @@ class Incoming:
             _log.debug("phone %s reports something that is not known", device.phone)
             return nothing("unknown_event")
         stamp = vendor.stamp(parameters)
-        reports = self._reports.setdefault(device.phone, Reports())
-        wall_s = self._clock.utc().timestamp()
-        if event == "booted":
-            reports.restarted()
-        if stamp is None or not reports.fresh(name, stamp, self._clock.now(), wall_s):
+        reports = self._reports_of(device.phone)
+        if reports is None:
+            return Reply(503, body=b"later\n", why="failed")
+        now_s, wall_s = self._clock.now(), self._clock.utc().timestamp()
+        if stamp is None or not reports.fresh(name, stamp, now_s, wall_s, anew=event == "booted"):
             return nothing("replayed")
         details = {key: value for key, value in parameters.items() if key not in (vendor.nonce, "")}
         self._said(device.phone, event, {"as": name[:SHOWN], **details})

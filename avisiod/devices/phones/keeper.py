@@ -23,6 +23,7 @@ from avisiod.calls.phone_health import (
     observed,
     remembered,
 )
+from avisiod.calls.replay import Reports
 from avisiod.clock import Clock
 from avisiod.config.phones import Health as Settings
 from avisiod.devices.phones.vendors import vendors
@@ -90,6 +91,7 @@ class Kept(msgspec.Struct, kw_only=True):
     """Its device was entered or changed: what is known of its registration is read anew."""
     tampered_saved: bool = False
     said: dict[str, float] = msgspec.field(default_factory=dict)
+    reports: Reports = msgspec.field(default_factory=Reports)
 
     @property
     def record(self) -> HealthRecord:
@@ -104,6 +106,7 @@ class Kept(msgspec.Struct, kw_only=True):
             answered_utc=self.answered_utc,
             event=self.event,
             event_utc=self.event_utc,
+            heard=self.reports.heard,
         )
 
 
@@ -169,6 +172,7 @@ class PhoneKeeper:
             return
         now = self._clock.now()
         kept.event, kept.event_utc, kept.dirty = event, self._clock.utc(), True
+        self._save_at = now  # that it was heard outlives a restart: the same report counts no second time
         if now - kept.said.get(event, float("-inf")) >= DAMP_S:
             kept.said[event] = now
             self.note(phone, event, details)
@@ -176,6 +180,19 @@ class PhoneKeeper:
             self._see(kept, Booted(), now)
         elif event == "tamper":
             self._see(kept, CaseOpened(), now)
+
+    def reports_of(self, phone: PhoneId) -> Reports | None:
+        """What a phone reported before, in this run or an earlier one; None: nothing has been read of it yet."""
+        kept = self.phones.get(phone)
+        return kept.reports if kept is not None else None
+
+    async def close(self) -> None:
+        """Keep what was not yet. Never fails."""
+        self._save_at = float("-inf")
+        try:
+            await self._save(self._clock.now())
+        except StoreUnavailable as error:
+            self._trouble.failed("the last that was seen of phones is not kept: %s", error)
 
     def note(self, phone: str, event: str, details: Mapping[str, str] | None = None) -> None:
         """Keep an event; it is written with the next look."""
@@ -278,4 +295,5 @@ def _from(device: Device, record: HealthRecord | None, now: float, utc: datetime
         event=record.event,
         event_utc=record.event_utc,
         tampered_saved=record.tampered,
+        reports=Reports(record.heard),
     )

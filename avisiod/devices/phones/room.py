@@ -119,7 +119,7 @@ class PhoneRoom:
             PhoneSecrets(master_key(Path(provisioning.master_key_file))),
             templates,
             self.keeper,
-            Incoming(self._clock, mappings(provisioning.events_folder), self.keeper.said),
+            Incoming(self._clock, mappings(provisioning.events_folder), self.keeper.said, self.keeper.reports_of),
         )
         reception.firmware_for, reception.firmware_file = self.library.wanted, self.library.given
         return PhoneServer(self._reactor, self._clock, provisioning, reception, self._served.answered)
@@ -152,3 +152,4 @@ class PhoneRoom:
         if self.server is not None:
             await self.server.stop()
         self.edge.stop()
+        await self.keeper.close()
