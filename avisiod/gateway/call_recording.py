@@ -23,6 +23,9 @@ TRACKS = {
     "outside": {Kind.AUDIO: Track.OUTSIDE_AUDIO, Kind.VIDEO: Track.OUTSIDE_VIDEO},
 }
 
+ASK_EVERY_S = 1.0
+"""Between two keyframes asked for in a recording's name; whoever carries such a wish repeats it by itself."""
+
 _DISK = ThreadPoolExecutor(max_workers=6, thread_name_prefix="disk")
 """Apart from the loop's own threads: a disk that hangs must not hold up what phones are shown."""
 
@@ -30,12 +33,20 @@ Tap = Callable[[bytes, float], None]
 
 
 class CallRecording:
-    """See the module. `failed` is called on the loop, at most once, with why the recorder writes no more."""
+    """See the module. `failed` is called on the loop, at most once, with why the recorder writes no more.
 
-    def __init__(self, failed: Callable[[str], None], extra: dict[str, str]) -> None:
+    `lacks_keyframe` is called on the loop with the party (`phone`, `outside`) whose pictures are left out until the
+    next keyframe, once a second while they are.
+    """
+
+    def __init__(
+        self, failed: Callable[[str], None], lacks_keyframe: Callable[[str], None], extra: dict[str, str]
+    ) -> None:
         self.writes = False
         """Whether what is tapped now reaches the disk."""
         self._failed = failed
+        self._lacks_keyframe = lacks_keyframe
+        self._ask_due = 0.0
         self._extra = extra
         self._loop = asyncio.get_running_loop()
         self._recorder: Recorder | None = None
@@ -85,7 +96,14 @@ class CallRecording:
     def _tend(self) -> None:
         if self._recorder is not None:
             self._tending = self._loop.call_later(TEND_S, self._tend)
-            self._recorder.tend(time.monotonic())
+            now = time.monotonic()
+            self._recorder.tend(now)
+            if now >= self._ask_due:
+                lacking = self._recorder.lacks_keyframe()
+                for party, tracks in TRACKS.items():
+                    if tracks[Kind.VIDEO] in lacking:
+                        self._ask_due = now + ASK_EVERY_S
+                        self._lacks_keyframe(party)
 
     def fails(self, why: str) -> None:
         """The recorder writes no more; called from the loop or from its thread."""

@@ -132,7 +132,7 @@ class Converter:
         """What the decoder makes of a frame; nothing until a keyframe where one before it is missing."""
         incomplete = self._depacketizer.counters.incomplete
         self.dropped["incomplete"] += incomplete - self._incomplete
-        if frame.epoch != self._epoch or frame.lost_before or incomplete != self._incomplete:
+        if frame.epoch != self._epoch or frame.gap_before:
             self._waiting = True
         self._epoch, self._incomplete = frame.epoch, incomplete
         if self._waiting and not frame.key:

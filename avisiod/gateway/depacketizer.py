@@ -2,7 +2,7 @@
 
 A frame is kept out when a packet of it is missing: half a picture shows what a decoder makes up, and a browser would
 not have shown it either. The loss is counted and handed on with the next frame that is whole. Every frame of which
-all packets came is handed on, whatever was lost around it.
+all packets came is handed on, whatever was lost around it; it says whether something before it is missing.
 
 All NAL unit packets of packetization-modes 0 and 1 are understood whatever was declared: some phones declare mode 0
 and send FU-A.
@@ -49,6 +49,9 @@ class Frame(NamedTuple):
     """Grows when the source starts anew: another SSRC, or a leap of its sequence numbers."""
     lost_before: int
     """Packets lost since the frame before."""
+    gap_before: bool
+    """Whether something is missing since the frame before, lost packets or a frame that was kept out: what is no
+    keyframe builds on it."""
 
 
 class Counters:
@@ -102,7 +105,8 @@ class AudioAssembler:
         """Take the next payload, from `start` to `end`, before which `lost` packets are missing."""
         self._lost += lost
         if start < end:
-            self._frames.append(Frame(rtp_time, arrival, (packet[start:end],), True, self.epoch, self._lost))
+            lost = self._lost
+            self._frames.append(Frame(rtp_time, arrival, (packet[start:end],), True, self.epoch, lost, lost > 0))
             self._lost = 0
 
     def finish(self) -> None:
@@ -121,6 +125,7 @@ class H264Assembler:
         "_counters",
         "_fragments",
         "_frames",
+        "_kept_out",
         "_loss_before",
         "_lost",
         "_marked",
@@ -135,6 +140,7 @@ class H264Assembler:
         self._counters = counters
         self._parameter_sets: dict[tuple[int, int], bytes] = {}
         self._lost = 0
+        self._kept_out = False
         self.epoch = 0
         self._begin(None, 0.0)
 
@@ -232,13 +238,14 @@ class H264Assembler:
         slices = [nal for nal in nals if 1 <= nal[0] & 0x1F <= 5]
         if self._broken or self._fragments or (slices and self._loss_before and not _begins_picture(slices[0])):
             self._counters.incomplete += 1
+            self._kept_out = True
         elif slices:
             key = any(nal[0] & 0x1F == h264.SLICE_IDR for nal in slices)
             if key and not any(nal[0] & 0x1F == h264.SPS for nal in nals):
                 nals = [nal for _, nal in sorted(self._parameter_sets.items())] + nals
-            frame = Frame(self._rtp_time, self._arrival, tuple(nals), key, self.epoch, self._lost)
-            self._frames.append(frame)
-            self._lost = 0
+            gap = self._lost > 0 or self._kept_out
+            self._frames.append(Frame(self._rtp_time, self._arrival, tuple(nals), key, self.epoch, self._lost, gap))
+            self._lost, self._kept_out = 0, False
         self._begin(None, 0.0)
 
     def settle(self, now: float) -> None:

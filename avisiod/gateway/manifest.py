@@ -53,7 +53,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     from_s: float
     to_s: float
     lost_packets: int
-    """0: nothing was lost, the source was silent."""
+    """0: nothing was lost; the source was silent, or sent what is no picture."""
 
 
 class PictureSize(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +77,7 @@ class TrackFacts(msgspec.Struct, frozen=True, kw_only=True):
     packets: int | None = None
     lost_packets: int | None = None
     incomplete_frames: int | None = None
-    """Pictures of which a packet was lost; they are not in the file."""
+    """Pictures of which a packet was lost, and those that build on one; they are not in the file."""
     duplicate_packets: int | None = None
     malformed_packets: int | None = None
     gaps: tuple[Gap, ...] = ()

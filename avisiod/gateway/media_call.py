@@ -86,7 +86,7 @@ class MediaCall:
         )
         self._outside_feedback: LegFeedback | None = None
         self._digits = DigitReader()
-        self._recording = CallRecording(self._recorder_failed, self._extra)
+        self._recording = CallRecording(self._recorder_failed, self._recording_lacks_keyframe, self._extra)
         self._deadline = 0.0
         self._deadline_timer: Timer | None = None
         self._closed = False
@@ -416,6 +416,13 @@ class MediaCall:
         if self._bridged:
             self.unbridge()
         self._tell(wire.RecorderFailed, why=why)
+
+    def _recording_lacks_keyframe(self, leg: str) -> None:
+        """The phone's picture is recorded as it came, the page's as the phone gets it."""
+        if leg == "phone":
+            self._ask_sender(leg)
+        else:
+            self.ask_picture(leg)
 
     async def seal(self, reason: str) -> bytes:
         """Stop recording for good, and with it forwarding; the manifest, empty where there is none to seal."""

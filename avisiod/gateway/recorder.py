@@ -184,7 +184,15 @@ class Recorder:
             written_bytes=self._file.size if self._file is not None else 0,
             frames=sum(writer.frames for writer in writers),
             gaps=sum(writer.gap_count for writer in writers),
+            left_out=sum(writer.left_out for writer in writers),
         )
+
+    def lacks_keyframe(self) -> list[Track]:
+        """The tracks of which pictures were left out for want of a keyframe since this was called last."""
+        lacking = [writer for writer in self._writers.values() if writer.wants_keyframe]
+        for writer in lacking:
+            writer.wants_keyframe = False
+        return [writer.track for writer in lacking]
 
     def seal(self, reason: str) -> Manifest:
         """Write what waits, index, sync, digest and name the recording; put its manifest beside it. Blocks.

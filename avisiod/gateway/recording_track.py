@@ -71,6 +71,15 @@ class TrackWriter:
         if isinstance(self.depacketizer.assembler, H264Assembler):
             self.depacketizer.assembler.learn(self.parameter_sets)
         self.frames = self.keyframes = self.bytes = self.gap_count = 0
+        self.left_out = 0
+        """Whole pictures that build on one that is missing."""
+        self.wants_keyframe = False
+        """Whether a picture was left out for want of a keyframe; whoever asks the source for one takes this back."""
+        self._awaits_keyframe = form.track.kind is Kind.VIDEO
+        self._epoch = 0
+        self._lost = 0
+        """Packets lost before pictures that were left out."""
+        self._left_out_since = False
         self.first_ms: int | None = None
         self.last_ms = -1
         self.gaps: list[Gap] = []
@@ -108,15 +117,28 @@ class TrackWriter:
         """The frames that are whole by `now`, placed in time; `zero` is the monotonic instant of the file's start."""
         frames = self.depacketizer.flush() if final else self.depacketizer.frames(now)
         times = self.clock.times(frames, party_offset)
-        return [self._block(frame, round((at - zero) * 1000)) for frame, at in zip(frames, times, strict=True)]
+        placed = zip(frames, times, strict=True)
+        return [self._block(frame, round((at - zero) * 1000)) for frame, at in placed if self._decodes(frame)]
+
+    def _decodes(self, frame: Frame) -> bool:
+        """Whether a player can show it; what builds on a picture that is missing is left out until a keyframe."""
+        if self.track.kind is not Kind.VIDEO:
+            return True
+        if frame.key:
+            self._awaits_keyframe = self.wants_keyframe = False
+        elif frame.gap_before or frame.epoch != self._epoch:
+            self._awaits_keyframe = True
+        self._epoch = frame.epoch
+        if self._awaits_keyframe:
+            self._lost += frame.lost_before
+            self.left_out += 1
+            self.wants_keyframe = self._left_out_since = True
+        return not self._awaits_keyframe
 
     def _block(self, frame: Frame, at_ms: int) -> Block:
         at_ms = max(at_ms, self.last_ms + 1, 0)
-        since = self.last_ms if self.first_ms is not None else at_ms
-        if frame.lost_before or at_ms - since > SILENCE_S * 1000:
-            self.gap_count += 1
-            if len(self.gaps) < MAX_LISTED:
-                self.gaps.append(Gap(from_s=since / 1000, to_s=at_ms / 1000, lost_packets=frame.lost_before))
+        self._note_gap(frame.lost_before + self._lost, at_ms)
+        self._lost, self._left_out_since = 0, False
         if self.track.kind is Kind.VIDEO:
             data = tuple(piece for nal in frame.nals for piece in (len(nal).to_bytes(4, "big"), nal))
             if frame.key:
@@ -130,6 +152,15 @@ class TrackWriter:
         self.frames += 1
         self.bytes += sum(map(len, data))
         return Block(at_ms, self.number, frame.key, data)
+
+    def _note_gap(self, lost: int, at_ms: int) -> None:
+        """What is missing before this moment, if anything is."""
+        begun = self.first_ms is not None
+        since = self.last_ms if begun else at_ms
+        if lost or (begun and self._left_out_since) or at_ms - since > SILENCE_S * 1000:
+            self.gap_count += 1
+            if len(self.gaps) < MAX_LISTED:
+                self.gaps.append(Gap(from_s=since / 1000, to_s=at_ms / 1000, lost_packets=lost))
 
     def _note_size(self, nals: Sequence[bytes], at_ms: int) -> None:
         sps = next((nal for nal in nals if nal[0] & 0x1F == h264.SPS), b"")
@@ -157,7 +188,7 @@ class TrackWriter:
             last_s=None if self.first_ms is None else self.last_ms / 1000,
             packets=counters.packets,
             lost_packets=counters.lost,
-            incomplete_frames=counters.incomplete,
+            incomplete_frames=counters.incomplete + self.left_out,
             duplicate_packets=counters.duplicates,
             malformed_packets=counters.malformed,
             gaps=tuple(self.gaps),

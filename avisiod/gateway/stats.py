@@ -49,6 +49,8 @@ class RecorderStats(msgspec.Struct, kw_only=True):
     written_bytes: int = 0
     frames: int = 0
     gaps: int = 0
+    left_out: int = 0
+    """Pictures that build on one that is missing."""
 
 
 class CallStats(msgspec.Struct, kw_only=True):

@@ -60,12 +60,24 @@ def picture_size(frame: bytes) -> Size:
 class Vp8Assembler:
     """Gathers the packets of one timestamp into a frame (RFC 7741 section 4.4); see depacketizer.Assembler."""
 
-    __slots__ = ("_arrival", "_broken", "_counters", "_frames", "_lost", "_marked", "_pieces", "_rtp_time", "epoch")
+    __slots__ = (
+        "_arrival",
+        "_broken",
+        "_counters",
+        "_frames",
+        "_kept_out",
+        "_lost",
+        "_marked",
+        "_pieces",
+        "_rtp_time",
+        "epoch",
+    )
 
     def __init__(self, frames: list[Frame], counters: Counters) -> None:
         self._frames = frames
         self._counters = counters
         self._lost = 0
+        self._kept_out = False
         self.epoch = 0
         self._begin(None, 0.0)
 
@@ -104,10 +116,12 @@ class Vp8Assembler:
             return
         if self._broken:
             self._counters.incomplete += 1
+            self._kept_out = True
         elif self._pieces:
-            data = b"".join(self._pieces)
-            self._frames.append(Frame(self._rtp_time, self._arrival, (data,), is_key(data), self.epoch, self._lost))
-            self._lost = 0
+            data, gap = b"".join(self._pieces), self._lost > 0 or self._kept_out
+            frame = Frame(self._rtp_time, self._arrival, (data,), is_key(data), self.epoch, self._lost, gap)
+            self._frames.append(frame)
+            self._lost, self._kept_out = 0, False
         self._begin(None, 0.0)
 
     def settle(self, now: float) -> None:

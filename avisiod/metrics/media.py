@@ -105,6 +105,10 @@ class Recorder(Protocol):
     def gaps(self) -> int:
         """Since it began."""
 
+    @property
+    def left_out(self) -> int:
+        """Pictures, since it began."""
+
 
 class Stats(Protocol):
     """Counters of one call: `gateway.stats.CallStats` has this shape, and the gateway is not ours to import."""
@@ -186,6 +190,11 @@ class MediaMetrics:
         )
         self._written = Counter("avisiod_recorded_bytes", "Bytes written by recorders.", registry=registry)
         self._gaps = Counter("avisiod_recording_gaps", "Gaps in recordings.", registry=registry)
+        self._left_out = Counter(
+            "avisiod_recording_pictures_left_out",
+            "Whole pictures that are in no recording since they build on one that is missing.",
+            registry=registry,
+        )
         self._not_converted = Counter(
             "avisiod_not_converted_packets",
             "Packets that a transcoder did not take, or no RTP from it.",
@@ -207,6 +216,7 @@ class MediaMetrics:
         if stats.recorder is not None:
             self._add(stats.call, self._written, (), "recorded", stats.recorder.written_bytes)
             self._add(stats.call, self._gaps, (), "gaps", stats.recorder.gaps)
+            self._add(stats.call, self._left_out, (), "left_out", stats.recorder.left_out)
             self._queues[stats.call] = stats.recorder.queued
             self._queued.set(max(self._queues.values()))
 

@@ -101,6 +101,25 @@ def test_what_is_lost_stops_the_picture_until_a_keyframe_that_is_asked_for(codec
     assert numbers[-10:] == list(range(30, 40))
 
 
+def test_a_picture_that_is_none_stops_what_builds_on_it_though_a_keyframe_came_at_the_same_moment():
+    rig = Rig(H264)
+    made = encoded(H264, range(12))
+    rig.feed_all(made[:5])
+    again = encoded(H264, range(5, 12), keys=[5])
+    number = rtp.sequence(made[4][-1])
+    stream = [packet for packets in again for packet in packets]
+    bad = len(again[0])
+    for n, packet in enumerate(stream):
+        payload = b"\x5c\x01 the middle of a unit that never began" if n == bad else packet[12:]
+        stream[n] = packet[:2] + ((number + 1 + n) & 0xFFFF).to_bytes(2, "big") + packet[4:12] + payload
+    assert len(again[1]) == 1
+    for packet in stream:
+        rig.converter.push(packet, rig.now)
+    rig.feed([], 1.0)
+    assert rig.converter.dropped["awaiting"] == 5
+    assert rig.converter.dropped["incomplete"] == 1
+
+
 @BOTH
 def test_packets_that_overtake_each_other_change_nothing(codec):
     rig = Rig(codec)

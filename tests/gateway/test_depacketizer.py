@@ -71,8 +71,18 @@ def test_a_loss_is_told_with_the_next_whole_frame() -> None:
             depacketizer.push(packet, 0.0)
     frames = depacketizer.flush()
     assert [frame.lost_before for frame in frames] == [0, 0, 1, 0, 0]
+    assert [frame.gap_before for frame in frames] == [False, False, True, False, False]
     assert depacketizer.counters.lost == 1
     assert depacketizer.counters.incomplete == 1
+
+
+def test_a_picture_that_is_no_picture_is_told_with_the_next_one_though_nothing_was_lost() -> None:
+    first = b"\x41\x9a first slice"
+    stream = [(0, 0, first), (1, 3600, b"\x5c\x01 the middle of a unit that never began"), (2, 7200, first)]
+    depacketizer = Depacketizer(99, video=True)
+    for sequence, at, payload in stream:
+        depacketizer.push(rtp(sequence, at, payload, pt=99, marker=True), 0.0)
+    assert [(frame.lost_before, frame.gap_before) for frame in depacketizer.flush()] == [(0, False), (0, True)]
 
 
 def test_a_picture_without_its_first_slice_is_not_whole() -> None:

@@ -574,6 +574,41 @@ async def test_a_call_that_must_be_recorded_is_bridged_only_while_the_recorder_w
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_recording_that_lacks_a_keyframe_has_both_senders_asked_for_one(monkeypatch, tmp_path):
+    """Nothing is lost on the way, so nobody else asks: what the senders sent is no picture."""
+
+    def asked(reports):
+        return any(isinstance(each, rtcp.PictureLoss) for report in reports for each in rtcp.parse(report))
+
+    async def scenario():
+        scene = await Scene(monkeypatch, confidential=False).open()
+        await scene.join()
+        facts = RecordingFacts(
+            call="c1", phone="p", contact="k", started_at="2026-01-01T00:00:00+00:00",
+            started_monotonic=time.monotonic(),
+        )  # fmt: skip
+        await scene.call.open_recorder(str(tmp_path / "call.mkv"), msgspec.json.encode(facts))
+        scene.call.bridge(time.monotonic() + 60)
+        await scene.flowing()
+        await scene.both_send(KEY, 5)
+        feedbacks = (scene.call._phone_feedback, scene.call._outside_feedback)
+        await until(lambda: not any(each._keyframes.wanted for each in feedbacks), "both have sent a keyframe")
+        scene.phone.reports[Kind.VIDEO].clear()
+        scene.page.dtls.reports.clear()
+        await scene.both_send(b"\x5c\x01 the middle of a unit that never began")
+        for _ in range(100):
+            await scene.both_send(DELTA)
+            await asyncio.sleep(0.05)
+            if asked(scene.phone.reports[Kind.VIDEO]) and asked(scene.page.dtls.reports):
+                break
+        else:
+            pytest.fail("one of the senders was not asked")
+        await scene.close()
+
+    await run(scenario())
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_recorder_that_fails_stops_the_forwarding_at_once(monkeypatch, tmp_path):
     async def scenario():
         scene = await Scene(monkeypatch, confidential=False).open()

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import av
 import msgspec
 import pytest
 
@@ -87,7 +88,7 @@ def test_the_file_is_there_with_a_valid_header_before_any_media(tmp_path: Path) 
 def test_the_manifest_tells_the_recording_and_no_more_than_pseudonyms(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.recorder.open()
-    send_video(rig, Track.PHONE_VIDEO, [*PACKETS[:20], PACKETS[20][:-1], *PACKETS[21:]])
+    send_video(rig, Track.PHONE_VIDEO, [*PACKETS[:19], [], *PACKETS[20:]])
     manifest = rig.recorder.seal("relative_hung_up")
     told = json.loads(manifest_path(rig.path).read_bytes())
     assert told["file"] == "call.mkv"
@@ -96,12 +97,62 @@ def test_the_manifest_tells_the_recording_and_no_more_than_pseudonyms(tmp_path: 
     assert told["ended_at"] == "2026-03-01T12:00:01.960+00:00"
     assert not told["truncated"]
     [gap] = told["tracks"][1]["gaps"]
-    assert (gap["from_s"], gap["to_s"], gap["lost_packets"]) == (0.76, 0.84, 1)
+    assert (gap["from_s"], gap["to_s"], gap["lost_packets"]) == (0.72, 0.8, 1)
     assert told["tracks"][1]["frames"] == 49
     assert told["tracks"][1]["sizes"] == [{"at_s": 0.0, "width": 320, "height": 240}]
     assert verify(rig.path) == manifest
     assert rig.recorder.seal("again") == manifest
     assert sorted(path.name for path in tmp_path.iterdir()) == ["call.mkv", "call.mkv.json"]
+
+
+BROKEN = {
+    "the recorder begins between two keyframes": (PACKETS[4:], [*range(10, 50)], 6),
+    "a picture lacks a packet": ([*PACKETS[:20], PACKETS[20][:-1], *PACKETS[21:]], [*range(20), *range(30, 50)], 9),
+    "a picture is missing": ([*PACKETS[:13], [], *PACKETS[14:]], [*range(13), *range(20, 50)], 6),
+    "the picture before a keyframe is missing": ([*PACKETS[:19], [], *PACKETS[20:]], [*range(19), *range(20, 50)], 0),
+    "another source begins between two keyframes": (
+        [*PACKETS[:12], *video_packets(FRAMES[:19], ssrc=8)[13:], *video_packets(FRAMES, ssrc=8)[19:]],
+        [*range(12), *range(20, 50)],
+        7,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_no_picture_is_recorded_that_builds_on_a_missing_one(tmp_path: Path, what: str) -> None:
+    """A player makes something up for what is missing, and every picture until the next keyframe shows it."""
+    packets, recorded, left_out = BROKEN[what]
+    rig = Rig(tmp_path)
+    rig.recorder.open()
+    send_video(rig, Track.OUTSIDE_VIDEO, packets)
+    rig.tend(rig.at(10))
+    assert rig.recorder.stats.left_out == left_out
+    track = rig.recorder.seal("limit_reached").tracks[3]
+    found = [data for _, data in read(rig.path)["outside-video"]]
+    assert found == [b"".join(len(nal).to_bytes(4, "big") + nal for nal in FRAMES[index]) for index in recorded]
+    assert track.incomplete_frames == left_out + (what == "a picture lacks a packet")
+    with av.open(str(rig.path)) as container:
+        decoder = container.streams.video[1]
+        decoder.codec_context.options = {"err_detect": "explode"}
+        assert sum(1 for _ in container.decode(decoder)) == len(recorded)
+
+
+def test_a_keyframe_is_lacking_as_long_as_pictures_are_left_out_for_want_of_one(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.recorder.open()
+    packets = video_packets(list(pictures(100, key_every=50)))
+    del packets[10]
+    lacked = []
+    for index, frame in enumerate(packets):
+        for packet in frame:
+            rig.recorder.packet(Track.OUTSIDE_VIDEO, packet, rig.at(index * 0.04))
+        rig.tend(rig.at(index * 0.04 + 0.01))
+        if rig.recorder.lacks_keyframe() == [Track.OUTSIDE_VIDEO]:
+            lacked.append(index)
+    assert 10 < min(lacked) < 30
+    assert max(lacked) in (48, 49)
+    assert len(lacked) == max(lacked) - min(lacked) + 1
+    assert rig.recorder.seal("limit_reached").tracks[3].frames == 60
 
 
 def test_a_manifest_does_not_fit_another_name_or_another_content(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_reports_of_a_clock_that_was_never_set_are_not_believed(tmp_path: Path) 
 
 
 def frame(rtp_s: float, arrival: float, *, epoch: int = 0) -> Frame:
-    return Frame(round(rtp_s * 8000), arrival, (b"x",), True, epoch, 0)
+    return Frame(round(rtp_s * 8000), arrival, (b"x",), True, epoch, 0, False)
 
 
 def test_jitter_does_not_show_in_the_times() -> None:
