@@ -108,7 +108,7 @@ class Recorder:
             raise RecorderUnavailable(f"io: a recording cannot hold {', '.join(unknown)}")
         file = RecordingFile(self._path, self._keep_free_bytes)
         try:
-            file.append(self._header())
+            file.append(self._header() + matroska.cluster(0, ()))  # players refuse a file without any cluster
             file.sync()
             forms = [{"track": writer.track.value, "codec": writer.codec} for writer in self._writers.values()]
             left_behind = msgspec.json.encode({"facts": self._facts, "tracks": forms})

@@ -38,6 +38,9 @@ class _LeftBehind(msgspec.Struct):
 
 _left_behind: msgspec.json.Decoder[_LeftBehind] = msgspec.json.Decoder(_LeftBehind)
 
+BEGINNING_BYTES = 65536
+"""No file is larger before its facts lie beside it."""
+
 UNREADABLE = ".unreadable"
 """Added to the name of a recording that no player opens; it is kept for whoever can mend it."""
 
@@ -53,8 +56,9 @@ def put_in_place(manifest: Manifest, path: Path) -> None:
 def seal_truncated(folder: Path, reason: str) -> list[Manifest]:
     """Seal every recording below `folder` whose writer is gone, and return their manifests. Blocks.
 
-    A recording that is still being written is left alone, an unreadable one is kept under another name. Doing it
-    again changes nothing. One that cannot be sealed now is logged and left for the next time.
+    A recording that is still being written is left alone, an unreadable one is kept under another name, a file that
+    died before its first byte is removed: its recorder was never opened. Doing it again changes nothing. One that
+    cannot be sealed now is logged and left for the next time.
     """
     sealed = []
     for part in sorted(folder.rglob("*.part")):
@@ -108,6 +112,12 @@ def _seal_one(part: Path, path: Path, reason: str) -> Manifest | None:
             return None
         if not part.exists():
             return None
+        if _never_began(part, path):
+            part.unlink()
+            log.warning(
+                "removed %s: its writer was killed before it wrote anything; no call was recorded there", part
+            )
+            return None
         manifest = _already_sealed(part, path)
         if manifest is None:
             os.fsync(descriptor)
@@ -129,6 +139,14 @@ def _seal_one(part: Path, path: Path, reason: str) -> Manifest | None:
         return manifest
     finally:
         os.close(descriptor)
+
+
+def _never_began(part: Path, path: Path) -> bool:
+    """Whether the file was created and no more: it has no byte, or its blocks never reached the disk.
+
+    Its facts are laid beside it after its header, and only then is the recorder open.
+    """
+    return not facts_path(path).exists() and part.stat().st_size <= BEGINNING_BYTES and not any(part.read_bytes())
 
 
 def _already_sealed(part: Path, path: Path) -> Manifest | None:

@@ -67,13 +67,14 @@ def recorded(folder: Path, *, sealed: bool) -> bytes:
     return rig.path.read_bytes()
 
 
-def test_a_growing_file_is_a_header_region_of_fixed_length(tmp_path: Path) -> None:
+def test_a_growing_file_is_a_header_region_of_fixed_length_and_an_empty_cluster(tmp_path: Path) -> None:
     data = recorded(tmp_path, sealed=False)
-    assert len(data) == HEADER_BYTES
     (_, head), (segment_id, segment) = children(data)
     assert (0x4282, b"matroska") in children(head)
     assert segment_id == SEGMENT
-    assert [identifier for identifier, _ in children(segment)] == [INFO, TRACKS, VOID]
+    assert [identifier for identifier, _ in children(segment)] == [INFO, TRACKS, VOID, CLUSTER]
+    assert data[HEADER_BYTES : HEADER_BYTES + 4] == CLUSTER.to_bytes(4, "big")
+    assert children(dict(children(segment))[CLUSTER]) == [(0xE7, b"\0")]
 
 
 def test_a_sealed_file_leads_to_its_index_and_the_index_to_its_clusters(tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_a_sealed_file_leads_to_its_index_and_the_index_to_its_clusters(tmp_path
     base = at + 12
     found = {base + position: (identifier, payload) for position, identifier, payload in elements(segment)}
     kinds = [identifier for identifier, _ in found.values()]
-    assert kinds == [SEEK_HEAD, INFO, TRACKS, VOID, CLUSTER, CLUSTER, CLUSTER, CLUSTER, CUES]
+    assert kinds == [SEEK_HEAD, INFO, TRACKS, VOID, *[CLUSTER] * 5, CUES]
     seek = dict(children(dict(children(segment))[SEEK_HEAD]))
     target = dict(children(seek[SEEK]))
     assert number(target[SEEK_ID]) == CUES

@@ -368,6 +368,54 @@ def test_a_killed_writer_leaves_all_but_the_last_two_seconds_and_the_next_start_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["call.mkv", "call.mkv.json"]
 
 
+def killed(rig: Rig) -> None:
+    """The writer dies: its lock is gone, and what it held in memory."""
+    file, thread = rig.recorder._file, rig.recorder._thread
+    assert file is not None
+    assert thread is not None
+    rig.recorder._queue.put(None)
+    thread.join(10)
+    file.close()
+
+
+@pytest.mark.parametrize("frames", [0, 12])
+def test_a_writer_that_is_killed_before_its_first_cluster_leaves_an_empty_recording_that_opens(
+    tmp_path: Path, frames: int
+) -> None:
+    rig = Rig(tmp_path)
+    rig.recorder.open()
+    send_video(rig, Track.PHONE_VIDEO, PACKETS[:frames])
+    rig.tend(rig.at(0.5))
+    killed(rig)
+    [manifest] = seal_truncated(tmp_path, "media_failed")
+    assert manifest.readable
+    assert manifest.truncated
+    assert manifest.duration_s == 0
+    assert manifest.facts == facts(rig.zero)
+    assert [(track.name, track.codec, track.frames) for track in manifest.tracks] == [
+        ("phone-audio", "PCMA", 0), ("phone-video", "H264", 0), ("outside-audio", "OPUS", 0),
+        ("outside-video", "H264", 0),
+    ]  # fmt: skip
+    assert verify(rig.path) == manifest
+    assert read(rig.path) == {}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["call.mkv", "call.mkv.json"]
+
+
+def test_a_recording_of_a_call_in_which_nothing_came_opens(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.recorder.open()
+    rig.recorder.seal("detainee_hung_up")
+    assert read(rig.path) == {}
+
+
+@pytest.mark.parametrize("content", [b"", bytes(8192)])
+def test_a_file_that_died_before_its_first_byte_is_no_recording(tmp_path: Path, content: bytes) -> None:
+    part = tmp_path / "call.mkv.part"
+    part.write_bytes(content)
+    assert seal_truncated(tmp_path, "service_restarted") == []
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unreadable_recording_is_kept_under_another_name(tmp_path: Path) -> None:
     folder = tmp_path / "2026"
     folder.mkdir()
