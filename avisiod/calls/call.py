@@ -79,7 +79,9 @@ class Call:
     sms_due: float | None = None
     code_expires: float | None = None
     join_due: float | None = None
+    """Who is joining, or is back after an interruption, has until then for it."""
     grace_until: float | None = None
+    """Nobody waits longer for a relative who was lost."""
     farewell_until: float | None = None
     connected_at: float | None = None
     """First time that media flowed both ways."""

@@ -158,6 +158,7 @@ def _interrupt(call: Call, at: float, session: SessionId | None) -> Outcome:
         bridged=False,
         session=session,
         outside_flows=False,
+        join_due=None,
         grace_until=at + call.times.grace_s,
         connected_s=connected_time(call.connected_s, call.flowing_since, at, call.deadline, call.limit_s),
         flowing_since=None,
@@ -174,12 +175,22 @@ def leg_lost(call: Call, event: ev.LegSilent | ev.LegFailed) -> Outcome:
 
 def new_page_while_connected(call: Call, event: ev.CameBack) -> Outcome:
     """The page was opened anew: the old one is left."""
-    return _interrupt(call, event.at, event.session)
+    interrupted, commands = _interrupt(call, event.at, event.session)
+    return _with_time_to_join(interrupted, event.at), commands
 
 
 def new_page_while_interrupted(call: Call, event: ev.CameBack) -> Outcome:
     """The relative is back; media has to flow again."""
-    return dataclasses.replace(call, session=event.session, outside_flows=False), (do.TellPage("interrupted"),)
+    back = dataclasses.replace(call, session=event.session, outside_flows=False)
+    return _with_time_to_join(back, event.at), (do.TellPage("interrupted"),)
+
+
+def _with_time_to_join(call: Call, at: float) -> Call:
+    """Who is back within the grace has as long to connect as whoever joins; further pages do not make it longer."""
+    if call.join_due is not None or call.grace_until is None:
+        return call
+    join_due = at + call.times.join_timeout_s
+    return dataclasses.replace(call, join_due=join_due, grace_until=max(call.grace_until, join_due))
 
 
 def lost_before_joining(call: Call, event: ev.LegSilent | ev.LegFailed) -> Outcome:

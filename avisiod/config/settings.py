@@ -40,7 +40,7 @@ class Calls(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     code_valid_s: Seconds = 300.0
     """A code lives this long from the moment the SMS was accepted."""
     grace_s: Seconds = 60.0
-    """A relative who lost the connection may come back within this time."""
+    """A relative who lost the connection may come back within this time, and has `join_timeout_s` then to connect."""
     join_timeout_s: Seconds = 30.0
     """ICE, DTLS and first media take at most this long, else the call waits again."""
     shortest_s: Seconds = 60.0

@@ -211,6 +211,27 @@ def test_a_relative_who_stays_away_ends_the_call() -> None:
     assert call.connected_s == 88
 
 
+def test_a_relative_who_is_back_at_the_last_moment_has_the_time_to_connect() -> None:
+    back, _ = play(connected(), ev.LegSilent(100, "outside", S1), ev.CameBack(159, S2))
+    call, commands = play(back, ev.LegFlowing(180, "outside", S2))
+    assert call.state is State.CONNECTED
+    assert do.Bridge(12 + LIMIT) in commands
+    call, _ = play(call, ev.LegSilent(200, "outside", S2), ev.FarewellOver(270))
+    assert (call.reason, call.ended_at) == (EndReason.RELATIVE_LOST, 260)
+
+
+def test_pages_that_come_again_and_again_do_not_hold_the_call() -> None:
+    call, _ = play(connected(), ev.LegSilent(100, "outside", S1), ev.CameBack(159, S2), ev.CameBack(180, S1))
+    call, _ = play(call, ev.CameBack(188, S2), ev.FarewellOver(200))
+    assert (call.reason, call.ended_at) == (EndReason.RELATIVE_LOST, 159 + 30)
+
+
+def test_a_page_that_is_opened_anew_has_the_time_to_connect_however_short_the_grace() -> None:
+    hasty = dataclasses.replace(connected(), times=Times(grace_s=8.0, join_timeout_s=30.0))
+    call, _ = play(hasty, ev.CameBack(100, S2), ev.LegFlowing(125, "outside", S2))
+    assert call.state is State.CONNECTED
+
+
 def test_a_page_that_was_replaced_can_no_longer_do_anything() -> None:
     call, _ = play(connected(), ev.CameBack(50, S2), ev.LegFlowing(51, "outside", S2))
     for event in (ev.RelativeHungUp(60, S1), ev.LegFailed(60, "outside", S1), ev.LegSilent(60, "outside", S1)):
