@@ -93,6 +93,13 @@ def test_a_sip_worker_that_died_is_noticed_by_the_phones_silence_only() -> None:
     assert wrong(call(plan=Plan.DETAINEE, bye="unknown", hung_up=False), "phone_lost", killed(fault.kind, pid=OTHER))
 
 
+def test_a_sip_worker_that_dies_with_a_bye_in_its_hands_is_noticed_by_silence() -> None:
+    answered = {"plan": Plan.DETAINEE, "bye": "ok", "hung_up": False}
+    assert wrong(call(**answered), "phone_lost", killed("sip_worker SIGKILL", at=20.3)) == ""
+    assert wrong(call(**answered), "phone_lost", killed("sip_worker SIGKILL", at=10.0))
+    assert wrong(call(**answered), "phone_lost", killed("sip_worker SIGKILL", at=20.3, pid=OTHER))
+
+
 def test_a_full_disk_excuses_recorded_calls_only() -> None:
     assert wrong(call(), "disk_full", killed("disk full"), ended_at=10.5) == ""
     assert wrong(call(confidential=True), "disk_full", killed("disk full"), ended_at=10.5)

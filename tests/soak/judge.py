@@ -157,7 +157,10 @@ def _media_worker(fault: Fault, call: Call, ended_at: float, right: set[str]) ->
 def _sip_worker(fault: Fault, call: Call, ended_at: float, right: set[str]) -> set[str]:
     if _spared(fault) or call.sip_pid not in (fault.pid, None):
         return right
-    unheard = {"phone_lost"} if call.bye in ("unknown", "unanswered") else set()
+    asked = call.end_asked_at
+    # pjsip answers a BYE before anybody hears of it: a worker that dies in that moment takes the news along.
+    taken_along = call.bye == "ok" and asked is not None and abs(asked - fault.began_at) < RACE_S
+    unheard = {"phone_lost"} if taken_along or call.bye in ("unknown", "unanswered") else set()
     return right | unheard | ({"sip_failed"} if _setting_up(fault, call, ended_at) else set())
 
 
