@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import math
-import socket
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
@@ -42,8 +41,9 @@ from avisiod.gateway.sip_gateway import SipGateway
 from avisiod.gateway.supervisor import Worker
 from avisiod.gateway.transcode_gateway import TranscodeGateway
 from avisiod.log import FirstThenDebug
+from avisiod.office import retention_record
 from avisiod.office.counter import Counter, CounterClosed
-from avisiod.office.desk import site_of
+from avisiod.office.desk import box_of, site_of
 from avisiod.office.upkeep import Upkeep
 from avisiod.phone_ports import Device
 from avisiod.ports import StoreUnavailable
@@ -103,7 +103,7 @@ class Daemon:
         self.config = config
         self.clock = SystemClock(asyncio.get_event_loop())
         where = config.store.url or config.store.path
-        box = (config.store.box or socket.gethostname()) if config.store.url else ""
+        box = box_of(config)
         self.store = Store(where, reactor, config.sip.realm, config.site.time_zone, box)
         self.telemetry = Telemetry(reactor, config, self.clock)
         self.notifier = Notifier(self.clock)
@@ -173,6 +173,8 @@ class Daemon:
         self._ready = False
         self._seal_again_at = 0.0
         self._edge_trouble = FirstThenDebug(logger)
+        self._retention_trouble = FirstThenDebug(logger)
+        self._retention_problems: list[str] = []
 
     async def start(self) -> None:
         """Start everything, READY last. CannotStart, or the room's own error, when something is in the way."""
@@ -406,6 +408,7 @@ class Daemon:
         for why in ("denied", "refused", "failed"):
             self.telemetry.metrics.doors.refused("counter", why, self.counter.served[why])
         self._look_at_backup()
+        self._look_at_retention()
         await self.fleet.beat(len(self.board.entries))
         self.telemetry.metrics.boxes.looked(alive=self.fleet.alive, gone=self.fleet.gone, ended=self.fleet.ended)
         if self.clock.now() >= self._certificates_due:
@@ -422,7 +425,12 @@ class Daemon:
             free_bytes=self.disk.free_bytes,
             disk_trouble=self.disk.trouble,
             refused=self.portal.refused,
-            device_problems=[*self.sms.problems, *self.boards.problems, *self.phones.problems],
+            device_problems=[
+                *self.sms.problems,
+                *self.boards.problems,
+                *self.phones.problems,
+                *self._retention_problems,
+            ],
         )
         self.missing()  # sees who answers, more often than the watchdog asks
         pools = {"sip": self.sip, "media": self.media, "transcode": self.transcoders}
@@ -448,6 +456,21 @@ class Daemon:
         self.telemetry.metrics.backups.looked(
             age_s=last.age_s(self.clock.utc()), good=bool(last.good_utc) and not last.problem, octets=last.bytes
         )
+
+    def _look_at_retention(self) -> None:
+        last = retention_record.read(Path(self.config.recordings.record_file))
+        self.telemetry.metrics.retention.looked(
+            age_s=last.age_s(self.clock.utc()),
+            good=bool(last.run_utc) and not last.problem,
+            destroyed=last.destroyed,
+            held=last.held,
+            overdue=last.overdue,
+        )
+        self._retention_problems = [f"retention: {last.problem}"] if last.problem else []
+        if last.problem:
+            self._retention_trouble.failed("retention of recordings: %s", last.problem)
+        else:
+            self._retention_trouble.recovered("the retention of recordings works again")
 
 
 def _no_transcoders(failure: Failure) -> None:

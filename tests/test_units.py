@@ -10,8 +10,14 @@ import pytest
 from avisiod.config.settings import Config
 
 FOLDER = Path(__file__).resolve().parent.parent / "systemd"
-UNITS = ["avisiod.service", "avisiod-edge.service", "avisiod-backup.service", "avisiod-hooks.service"]
-TIMERS = ["avisiod-backup.timer", "avisiod-hooks.socket"]
+UNITS = [
+    "avisiod.service",
+    "avisiod-edge.service",
+    "avisiod-backup.service",
+    "avisiod-retention.service",
+    "avisiod-hooks.service",
+]
+TIMERS = ["avisiod-backup.timer", "avisiod-retention.timer", "avisiod-hooks.socket"]
 
 
 def unit(name: str) -> configparser.RawConfigParser:

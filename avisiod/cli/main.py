@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import click
 
-from avisiod.cli import copies, devices, firmware, history, lists, manual, money, sms
+from avisiod.cli import copies, devices, firmware, history, lists, manual, money, recordings, sms
 from avisiod.cli.doctor import doctor
 from avisiod.cli.reach import CannotReach
 from avisiod.cli.selftest import selftest
@@ -38,6 +38,7 @@ for command in (
     money.accounts,
     history.calls,
     history.audit,
+    recordings.recordings,
     history.explain,
     copies.back_up,
     copies.restore,

@@ -40,6 +40,7 @@ def absolute(config: Config) -> Iterator[Finding]:
 
 _MADE_BY_US = (
     "recordings.folder",
+    "recordings.record_file",
     "store.path",
     "store.code_key_file",
     "modem.device",

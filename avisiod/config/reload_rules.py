@@ -32,6 +32,7 @@ AT_RELOAD = frozenset(
         "phones.encryption",
         "phones.keys_need_tls",
         "recordings.keep_free_bytes",
+        "recordings.keep_days",
         "portal.charter_folder",
         "portal.name",
         "portal.controller",

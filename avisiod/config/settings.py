@@ -152,6 +152,11 @@ class Recordings(Section, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """Where the files go; made at first start."""
     keep_free_bytes: Annotated[int, Meta(ge=0)] = 2_000_000_000
     """Calls are refused, and running ones ended, when less is free."""
+    keep_days: Annotated[int, Meta(ge=1, le=36500)] = 90
+    """So many days after its call a recording is destroyed, by `avisioctl recordings purge`, which
+    avisiod-retention.timer runs; one that is under hold stays."""
+    record_file: str = "/var/lib/avisiod/retention.json"
+    """What became of the last such run, for the metrics; on a local disk."""
 
 
 class Portal(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):

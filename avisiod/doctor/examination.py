@@ -14,6 +14,7 @@ from avisiod.config.settings import Config
 from avisiod.doctor import probes, verdicts
 from avisiod.doctor.verdicts import Finding, Verdict
 from avisiod.gateway.manifest import write_durably
+from avisiod.office import retention_record
 from avisiod.office.box import Status
 from avisiod.office.status_page import span
 
@@ -118,6 +119,11 @@ def _backup(patient: Patient) -> Iterable[Finding]:
     return [verdicts.backup(age, last.problem, len(backup.recipients))]
 
 
+def _retention(patient: Patient) -> Iterable[Finding]:
+    last = retention_record.read(Path(patient.config.recordings.record_file))
+    return [verdicts.retention(last.age_s(patient.now) if last.run_utc else None, last.problem, last.held)]
+
+
 def _phones(patient: Patient) -> Iterable[Finding]:
     if patient.status is None:
         return [verdicts.not_tried("phones", "the daemon is down")]
@@ -137,6 +143,7 @@ PARTS: dict[str, Callable[[Patient], Iterable[Finding]]] = {
     "clock": _clock,
     "disk": _disk,
     "backup": _backup,
+    "retention": _retention,
 }
 """In the order in which a technician would look."""
 

@@ -13,6 +13,7 @@ from avisiod.office.status_page import span
 
 CERTIFICATE_SOON_S = 14 * 86400.0
 BACKUP_OLD_S = 2 * 86400.0
+RETENTION_OLD_S = 2 * 86400.0
 CLOCK_OFF_S = 1.0
 """A clock that is further off than this puts wrong times into journals, and makes TURN credentials doubtful."""
 DISK_SLOW = 20e6
@@ -222,6 +223,20 @@ def backup(age_s: float | None, problem: str, recipients: int) -> Finding:
     if problem:
         return warning("backup", f"{said}; the last try failed: {problem}", means, do)
     return ok("backup", said)
+
+
+def retention(age_s: float | None, problem: str, held: int) -> Finding:
+    """The last run that looked for recordings that are too old."""
+    means = "recordings are kept longer than the law allows"
+    do = "systemctl list-timers avisiod-retention.timer; journalctl -u avisiod-retention; docs/recordings.md"
+    if age_s is None:
+        return failed("retention", f"it never ran{f': {problem}' if problem else ''}", means, do)
+    said = f"it ran {span(age_s)} ago, {held} recordings are kept for a hold only"
+    if age_s > RETENTION_OLD_S:
+        return failed("retention", f"{said}{f': {problem}' if problem else ''}", means, do)
+    if problem:
+        return warning("retention", f"{said}: {problem}", means, "avisioctl recordings due; docs/recordings.md")
+    return ok("retention", said)
 
 
 def phones(registered: int | None, listed: int) -> Finding:

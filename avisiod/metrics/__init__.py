@@ -23,6 +23,7 @@ from avisiod.metrics.hooks import HookMetrics
 from avisiod.metrics.media import MediaMetrics
 from avisiod.metrics.phones import PhoneMetrics
 from avisiod.metrics.provisioning import ProvisioningMetrics
+from avisiod.metrics.retention import RetentionMetrics
 from avisiod.metrics.sms import SmsMetrics
 from avisiod.metrics.sms_routes import SmsRouteMetrics
 from avisiod.metrics.workers import WorkerMetrics
@@ -41,6 +42,7 @@ class Metrics:
             {"version": version("avisiod"), "hot_path": hot_path}
         )
         self.backups = BackupMetrics(registry)
+        self.retention = RetentionMetrics(registry)
         self.boxes = BoxMetrics(registry)
         self.calls = CallMetrics(registry)
         self.certificates = CertificateMetrics(registry)

@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from avisiod.clock import Clock
-from avisiod.office import accounts, box, devices, explain, firmware, lists, records, roles, sms
+from avisiod.office import accounts, box, devices, explain, firmware, lists, recordings, records, roles, sms
 from avisiod.office.desk import Desk, Site, perform
 from avisiod.office.plan import Problem, Progress, Refused, Who, quietly
 from avisiod.office.roles import Denied, admit
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-ROOMS = (accounts, box, devices, explain, firmware, lists, records, roles, sms)
+ROOMS = (accounts, box, devices, explain, firmware, lists, recordings, records, roles, sms)
 """The modules with operations; to import them is to know all of them."""
 LONGEST_LINE = 64 * 1024 * 1024
 """Bytes: a file of a hundred thousand lines, and more."""

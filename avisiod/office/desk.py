@@ -1,6 +1,7 @@
 """Where operations are done: on a database, for somebody, with a reason. The daemon and avisioctl both make one."""
 
 import datetime
+import socket
 import sqlite3
 import zoneinfo
 from collections.abc import Callable, Mapping
@@ -40,6 +41,16 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     firmware_keys: tuple[str, ...] = ()
     """Who may sign firmware."""
     designation_days: int = 366
+    box: str = ""
+    """This box's name among those that share the database; empty: the database is its own."""
+    recordings_folder: str = ""
+    keep_days: int = 90
+    retention_file: str = ""
+
+
+def box_of(config: Config) -> str:
+    """The name under which calls of this box are kept."""
+    return (config.store.box or socket.gethostname()) if config.store.url else ""
 
 
 def site_of(config: Config) -> Site:
@@ -57,6 +68,10 @@ def site_of(config: Config) -> Site:
         firmware_folder=config.firmware.folder,
         firmware_keys=config.firmware.public_keys,
         designation_days=config.admin.designation_days,
+        box=box_of(config),
+        recordings_folder=config.recordings.folder,
+        keep_days=config.recordings.keep_days,
+        retention_file=config.recordings.record_file,
     )
 
 

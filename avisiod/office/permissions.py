@@ -10,6 +10,8 @@ PERMISSIONS = (
     "edit_phones",
     "see_calls",
     "cut_calls",
+    "hold_recordings",
+    "purge_recordings",
     "see_money",
     "edit_money",
     "see_trail",

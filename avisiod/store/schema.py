@@ -179,3 +179,18 @@ recordings = Table(
     Column("truncated", Boolean, nullable=False),
     Column("manifest", Text, nullable=False),
 )
+
+destructions = Table(
+    "destructions",
+    metadata,
+    Column("box", String(64), primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("call", String(64), nullable=False, unique=True),
+    Column("bytes", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    name_column("detainee"),
+    Column("rule", Text, nullable=False),
+    Column("ended_utc", UtcText, nullable=False),
+    Column("begun_utc", UtcText, nullable=False),
+)
+"""Recordings that are being destroyed, from before the first byte goes until the trail has the record of it."""

@@ -21,6 +21,8 @@ import pytest
 import yaml
 
 from avisiod.backups import outcome
+from avisiod.office import retention_record
+from avisiod.office.retention_record import Outcome
 from tests.e2e.stage import Stage
 from tests.e2e.talk import line
 from tests.e2e.test_watchdog import seize
@@ -102,10 +104,12 @@ class Watch:
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     backup = {"record_file": str(tmp_path / "state" / "backup.json")}
-    stage = Stage(tmp_path, settings={"sip": {"workers": 1}, "backup": backup})
+    retention = {"record_file": str(tmp_path / "state" / "retention.json")}
+    stage = Stage(tmp_path, settings={"sip": {"workers": 1}, "backup": backup, "recordings": retention})
     certified(stage, days=60)
     (tmp_path / "state").mkdir()
     outcome.note(Path(backup["record_file"]), now(), octets=1000)
+    retention_record.note(Path(retention["record_file"]), Outcome(run_utc=now().isoformat()))
     with stage:
         yield stage
 
@@ -152,9 +156,13 @@ def break_one_part_after_another(stage: Stage, watch: Watch) -> None:
     watch.wait_firing("AvisiodCertificateEnds", "AvisiodCertificateEnded")
 
     outcome.note(Path(stage.settings["backup"]["record_file"]), now(), problem="no room")
+    left = Outcome(run_utc=now().isoformat(), problem="1 recordings could not be destroyed", overdue=1)
+    retention_record.note(Path(stage.settings["recordings"]["record_file"]), left)
     stage.modem.unplug()
     shutil.rmtree(stage.recordings_folder)
-    watch.wait_firing("AvisiodModemUnusable", "AvisiodRecordingsUnwritable", "AvisiodBackupFailed")
+    watch.wait_firing(
+        "AvisiodModemUnusable", "AvisiodRecordingsUnwritable", "AvisiodBackupFailed", "AvisiodRetentionFailed"
+    )
 
     (pid,) = workers(stage.daemon.pid, "sip_worker")
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from avisiod.office import accounts, devices, explain, firmware, lists, records, roles
+from avisiod.office import accounts, devices, explain, firmware, lists, recordings, records, roles
 from avisiod.office.desk import Desk, Site, perform
 from avisiod.office.plan import Refused, Who
 from avisiod.store.database import Database
 
 NOON = datetime.datetime(2026, 11, 24, 11, 0, tzinfo=datetime.UTC)
-ROOMS = (accounts, devices, explain, firmware, lists, records, roles)
+ROOMS = (accounts, devices, explain, firmware, lists, recordings, records, roles)
 
 
 class Office:
@@ -21,12 +21,13 @@ class Office:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.at_utc = NOON
+        self.site = Site()
         self.told: list[tuple[str, int, int]] = []
         self.cut: Callable[[str], bool] | None = None
 
     def desk(self, actor: str = "unix:clerk", why: str = "as asked") -> Desk:
         who = Who(actor=actor, why=why, at_utc=self.at_utc)
-        return Desk(self.database, Site(), who, lambda *step: self.told.append(step), self.cut)
+        return Desk(self.database, self.site, who, lambda *step: self.told.append(step), self.cut)
 
     def do(self, name: str, actor: str = "unix:clerk", why: str = "as asked", /, **arguments: Any) -> Any:
         return perform(self.desk(actor, why), name, arguments)
