@@ -1,6 +1,7 @@
 """Phones asked by way of a real Kamailio: whether they are there, to fetch their settings, to take a test call."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,22 +9,27 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.threads import deferToThread
 
 from avisiod.calls.ids import PhoneId
 from avisiod.clock import SystemClock
 from avisiod.devices.phones.edge_client import Answer, EdgeClient, EdgeSilent
 from tests.peers.baresip import BaresipPhone
 from tests.peers.kamailio import Kamailio
+from tests.peers.ports import free_port
+from tests.peers.processes import Process
 from tests.peers.sip_client import SipClient
 from tests.peers.sip_message import Request
 
 pytestmark = pytest.mark.peer
 CELL = PhoneId("cell1")
+SCENARIOS = Path(__file__).parent / "sipp"
+ATTACKS = Path(__file__).parents[1] / "attacks" / "sipp"
 
 
 @pytest.fixture(scope="module")
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kamailio]:
-    phones = {"cell1": "secret", "cell2": "secret", "cell3": "secret"}
+    phones = {"cell1": "secret", "cell2": "secret", "cell3": "secret", "cell4": "secret"}
     with Kamailio(tmp_path_factory.mktemp("edge"), [("127.0.0.1", 9)], phones=phones) as edge:
         yield edge
 
@@ -78,6 +84,40 @@ async def test_check_sync_reaches_the_phone_with_the_words_of_its_vendor(edge: K
         assert (await client.check_sync(CELL, "check-sync;reboot=false")).status == 200
         (notify,) = [m for m in phone.received.items() if isinstance(m, Request) and m.method == "NOTIFY"]
         assert notify.get("event") == "check-sync;reboot=false"
+
+
+def scenario(folder: Path, file: Path, phone: str, event: str) -> Path:
+    """SIPp's scenario for this phone and this event."""
+    made = folder / file.name
+    made.write_text(file.read_text().replace("PHONE", phone).replace("EVENT", re.escape(event)))
+    return made
+
+
+def sipp(edge: Kamailio, file: Path, port: int, *options: str) -> Process:
+    where = ["-i", "127.0.0.1", "-p", str(port), "-m", "1", "-nostdin", "-timeout", "30", "-trace_err"]
+    where += ["-error_file", str(file.with_suffix(".err"))]
+    return Process(["sipp", edge.edge, "-sf", str(file), *where, *options], name=file.stem, cwd=file.parent)
+
+
+@pytest.mark.parametrize("event", ["check-sync;reboot=false", "resync"])
+@pytest_twisted.ensureDeferred
+async def test_sipp_finds_all_that_a_notify_must_have(
+    edge: Kamailio, client: EdgeClient, tmp_path: Path, event: str
+) -> None:
+    port = free_port()
+    values = tmp_path / "values.csv"
+    values.write_text("SEQUENTIAL\ncell4;[authentication username=cell4 password=secret]\n")
+    register = scenario(tmp_path, ATTACKS / "register.xml", "cell4", event)
+    with sipp(edge, register, port, "-inf", str(values), "-auth_uri", "avisio") as registering:
+        assert await deferToThread(registering.wait, 30) == 0
+    with sipp(edge, scenario(tmp_path, SCENARIOS / "check_sync.xml", "cell4", event), port) as phone:
+        await known(client, PhoneId("cell2"))
+        # SIPp may not listen yet; it judges the first NOTIFY that it gets.
+        while not (answer := await client.check_sync(PhoneId("cell4"), event)).by_phone:
+            assert phone.returncode is None
+        ended = await deferToThread(phone.wait, 30)
+        assert ended == 0, (tmp_path / "check_sync.err").read_text()
+    assert answer.status == 200
 
 
 @pytest_twisted.ensureDeferred

@@ -428,7 +428,10 @@ def test_a_person_is_told_why_a_phone_was_not_told_or_tested() -> None:
     assert finish(scene.asker.told(phone, reboot=False)) == ""
     assert finish(scene.asker.tested(phone)) == ""
     scene.edge.status = 408
-    assert finish(scene.asker.told(phone, reboot=False)) == "it did not take it"
+    assert finish(scene.asker.told(phone, reboot=False)) == "it is not registered, or silent"
+    scene.edge.status = 481
+    assert finish(scene.asker.told(phone, reboot=False)) == "it answered 481"
+    scene.edge.status = 408
     assert "did not answer" in str(finish(scene.asker.tested(phone)))
     scene.edge.status = 0
     assert finish(scene.asker.told(phone, reboot=False)) == "gone"

@@ -105,21 +105,24 @@ class PhoneAsker:
         event = (vendor.reboot if reboot else vendor.reload) if vendor is not None else ""
         if not event or self._in_call(phone):
             return False
-        answer = await self._edge.check_sync(phone, event)
-        return 200 <= answer.status < 300
+        return (await self._edge.check_sync(phone, event)).taken
 
     async def told(self, phone: PhoneId, *, reboot: bool) -> str:
         """`check_sync` for a person: empty where the phone took it, else why not. KeyError: no such phone."""
         kept = self._keeper.phones[phone]
         vendor = vendors().get(kept.device.vendor)
-        if vendor is None or not (vendor.reboot if reboot else vendor.reload):
+        event = (vendor.reboot if reboot else vendor.reload) if vendor is not None else ""
+        if not event:
             return "its vendor is not known, or knows no such word"
         if self._in_call(phone):
             return "it is in a call"
         try:
-            return "" if await self.check_sync(phone, reboot=reboot) else "it did not take it"
+            answer = await self._edge.check_sync(phone, event)
         except EdgeSilent as error:
             return str(error)
+        if answer.taken:
+            return ""
+        return f"it answered {answer.status}" if answer.by_phone else "it is not registered, or silent"
 
     async def tested(self, phone: PhoneId) -> str:
         """A test call now, for a person: empty where the phone answered by itself, else why not. KeyError."""
@@ -212,7 +215,7 @@ class PhoneAsker:
             # Not our key yet, not registered, or somebody holds the receiver: not a sign of a fault.
             self._keeper.note(phone, "self_test_unknown", {"status": str(answer.status)})
             return
-        self._passed = passed = 200 <= answer.status < 300
+        self._passed = passed = answer.taken
         self._counts.tested("passed" if passed else "failed")
         self._keeper.note(phone, "self_test_passed" if passed else "self_test_failed", {"status": str(answer.status)})
         if passed:

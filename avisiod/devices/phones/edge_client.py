@@ -55,6 +55,11 @@ class Answer:
     to_tag: str = ""
 
     @property
+    def taken(self) -> bool:
+        """Whether what was asked is done."""
+        return 200 <= self.status < 300
+
+    @property
     def by_phone(self) -> bool:
         """Whether the phone itself must have sent it; 404 and 408 are the edge's words for silence."""
         return self.status not in (404, 408, 430, 477, 478, 480, 500, 503)
@@ -103,8 +108,17 @@ class EdgeClient:
         return await self._ask("OPTIONS", phone, _new_call(), 1)
 
     async def check_sync(self, phone: PhoneId, event: str) -> Answer:
-        """Have it fetch its settings: NOTIFY with the vendor's Event, as `check-sync;reboot=false`. EdgeSilent."""
-        headers = (f"Event: {event}", "Subscription-State: terminated")
+        """Have it fetch its settings: NOTIFY with the vendor's Event, as `check-sync;reboot=false`. EdgeSilent.
+
+        It belongs to no subscription, as phones want it, and has all that a NOTIFY must have (RFC 6665 section 4.2.2,
+        RFC 3265 table 1). A user agent that keeps to section 4.1.3 answers 481, as baresip does.
+        """
+        host, port = self._address
+        headers = (
+            f"Event: {event}",
+            "Subscription-State: terminated",
+            f"Contact: <sip:edge@{host}:{port}>",
+        )
         return await self._ask("NOTIFY", phone, _new_call(), 1, headers)
 
     async def test_call(self, phone: PhoneId) -> Answer:
@@ -121,7 +135,7 @@ class EdgeClient:
             "Content-Type: application/sdp",
         )
         answer = await self._ask("INVITE", phone, call, 1, headers, TEST_SDP.format(host=host))
-        if 200 <= answer.status < 300:
+        if answer.taken:
             self._send("ACK", phone, call, 1, to_tag=answer.to_tag)
             await self._ask("BYE", phone, call, 2, to_tag=answer.to_tag)
         return answer
