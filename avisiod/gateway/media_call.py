@@ -50,7 +50,7 @@ Payloads = Sequence[bytes]
 
 
 class MediaCall:
-    """See the module. `tell` sends an event of wire.py to control."""
+    """See the module. `tell` sends an event of `wire` to control."""
 
     def __init__(
         self,

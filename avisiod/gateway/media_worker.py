@@ -137,7 +137,7 @@ class MediaWorker:
 
 
 class _Link(amp.AMP):
-    """Commands in, events out (wire.py says what they mean)."""
+    """Commands in, events out (`wire` says what they mean)."""
 
     def __init__(self, stop: Callable[[], None]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

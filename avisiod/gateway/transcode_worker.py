@@ -90,7 +90,7 @@ class Transcoder:
 
 
 class _Link(amp.AMP):
-    """Commands in, counters out (wire.py says what they mean)."""
+    """Commands in, counters out (`wire` says what they mean)."""
 
     def __init__(self, stop: Callable[[], None]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

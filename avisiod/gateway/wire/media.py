@@ -1,211 +1,8 @@
-"""The boundary between control and its workers: one AMP command a class, which is also its documentation.
-
-Control spawns each worker with one end of a socketpair as file descriptor 3 and speaks AMP (twisted.protocols.amp)
-over it in both directions. Nothing secret is ever in an argv. A worker first receives `Configure`, then serves.
-Times are seconds of CLOCK_MONOTONIC, which all processes of a machine share. Every value is at most 65,535 bytes.
-When the socket closes, control is gone: a SIP worker hangs up its calls and exits, a media worker stops forwarding,
-seals its recordings and exits. While control merely hangs (the socket stays open), running calls go on to their
-deadline, which the media worker keeps by itself: neither a lost nor a stuck control process lengthens a call.
-"""
-
-import signal
+"""Control and a media worker: legs, prompts, recordings of calls, and what becomes of them."""
 
 from twisted.protocols import amp
 
-WORKER_FD = 3
-"""Number of the inherited socket in a worker."""
-STOP_SIGNAL = signal.SIGUSR1
-"""Control's order to end."""
-SIGNALS_FOR_CONTROL = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
-"""systemd, its watchdog and terminals send these to every process of the service. Workers take no notice: they go on
-until control orders them to end or its socket closes, and then end their calls properly."""
-
-
-class WorkerError(Exception):
-    """A worker could not do what was asked; nothing was changed. The text is for the log."""
-
-
-class OfferUnacceptable(WorkerError):
-    """An SDP that cannot be answered: nonsense, or nothing in common. The text names what and why."""
-
-
-class NoPorts(WorkerError):
-    """Every port of the configured range is taken."""
-
-
-class RecorderUnavailable(WorkerError):
-    """The recording could not be opened or went wrong; the text begins with `disk_full` or `io`."""
-
-
-class NotRecorded(WorkerError):
-    """A bridge was asked for on a line that must be recorded, while no recorder is writing."""
-
-
-class TranscodingNeeded(WorkerError):
-    """A page without the phone's video codec: its picture takes a transcoder, or has to be left out."""
-
-
-class NoSuchCall(WorkerError):
-    """The call is not, or no longer, known to the worker."""
-
-
-_ERRORS: dict[type[Exception], bytes] = {
-    OfferUnacceptable: b"OFFER_UNACCEPTABLE",
-    NoPorts: b"NO_PORTS",
-    RecorderUnavailable: b"RECORDER_UNAVAILABLE",
-    NotRecorded: b"NOT_RECORDED",
-    TranscodingNeeded: b"TRANSCODING_NEEDED",
-    NoSuchCall: b"NO_SUCH_CALL",
-    WorkerError: b"WORKER_ERROR",
-}
-
-
-class Configure(amp.Command):
-    """First command to every worker: its settings, JSON of a struct of gateway/settings.py."""
-
-    arguments = [(b"settings", amp.String())]
-    response = []
-    errors = _ERRORS
-
-
-class Reconfigure(amp.Command):
-    """New settings, of the same shape as in Configure, for calls that begin from now on.
-
-    Addresses, ports and numbers are those of Configure: a worker does not look at them again. A SIP worker and a
-    transcoder take up `log_level` only.
-    """
-
-    arguments = [(b"settings", amp.String())]
-    response = []
-    errors = _ERRORS
-
-
-class Ping(amp.Command):
-    """Answered at once from the worker's main loop; silence means that it hangs.
-
-    A SIP worker says what it turned away since the last answer: INVITEs that came past the edge (`not_edge`), without
-    a free dialogue (`no_dialogue`), for their body (`body`); messages that cannot be read (`unreadable`).
-    """
-
-    arguments = []
-    response = [
-        (b"not_edge", amp.Integer(optional=True)),
-        (b"no_dialogue", amp.Integer(optional=True)),
-        (b"body", amp.Integer(optional=True)),
-        (b"unreadable", amp.Integer(optional=True)),
-    ]
-
-
-# Control to the SIP worker.
-
-
-class AnswerInvite(amp.Command):
-    """Answer an INVITE, or a re-INVITE that `Reoffer` announced, with 200 and this SDP."""
-
-    arguments = [(b"sip_call", amp.Unicode()), (b"answer", amp.Unicode())]
-    response = []
-    errors = _ERRORS
-
-
-class RejectInvite(amp.Command):
-    """Refuse an INVITE or re-INVITE with a final status of 300 to 699; a refused re-INVITE leaves the call up."""
-
-    arguments = [(b"sip_call", amp.Unicode()), (b"status", amp.Integer()), (b"reason", amp.Unicode())]
-    response = []
-    errors = _ERRORS
-
-
-class HangUp(amp.Command):
-    """End the dialogue: BYE, or a final status before the answer, with a Reason header (RFC 3326)."""
-
-    arguments = [(b"sip_call", amp.Unicode()), (b"status", amp.Integer()), (b"reason", amp.Unicode())]
-    response = []
-    errors = _ERRORS
-
-
-class AskPictureByInfo(amp.Command):
-    """Ask the phone for a keyframe by INFO application/media_control+xml (RFC 5168)."""
-
-    arguments = [(b"sip_call", amp.Unicode())]
-    response = []
-    errors = _ERRORS
-
-
-class Drain(amp.Command):
-    """Answer new INVITEs with 503 and Retry-After; leave running dialogues alone."""
-
-    arguments = []
-    response = []
-
-
-# The SIP worker to control.
-
-
-class Invited(amp.Command):
-    """An INVITE came from the edge. `sip_call` is made by the worker, unique for its life.
-
-    `phone` is the user that the edge authenticated, `number` the dialled digits as they came, `offer` the SDP
-    (empty when the phone sent none), `secure` whether it came over TLS. Control answers with AnswerInvite,
-    RejectInvite or HangUp; where it fails with a WorkerError it does not know the call. `call` is the call's id, for
-    the worker's log.
-    """
-
-    arguments = [
-        (b"sip_call", amp.Unicode()),
-        (b"phone", amp.Unicode()),
-        (b"number", amp.Unicode()),
-        (b"offer", amp.Unicode()),
-        (b"secure", amp.Boolean()),
-    ]
-    response = [(b"call", amp.Unicode(optional=True))]
-    errors = _ERRORS
-
-
-class Acknowledged(amp.Command):
-    """The ACK of our first 200 arrived: the dialogue stands."""
-
-    arguments = [(b"sip_call", amp.Unicode())]
-    response = []
-
-
-class PhoneAnswered(amp.Command):
-    """The phone's SDP answer to an offer of ours: to our 200 where its INVITE had no offer, or to a refresh."""
-
-    arguments = [(b"sip_call", amp.Unicode()), (b"answer", amp.Unicode())]
-    response = []
-
-
-class Reoffer(amp.Command):
-    """A re-INVITE or UPDATE carries a new offer (hold, codec or address change); answer it with AnswerInvite."""
-
-    arguments = [(b"sip_call", amp.Unicode()), (b"offer", amp.Unicode())]
-    response = []
-
-
-class SipEnded(amp.Command):
-    """The dialogue is over and `sip_call` forgotten.
-
-    `by`: `phone` (BYE, CANCEL), `us`, `lost` (the phone no longer answers, does not refresh the session as it had
-    promised (RFC 4028), or says that it knows nothing of the call), or `failure`.
-    """
-
-    arguments = [(b"sip_call", amp.Unicode()), (b"by", amp.Unicode()), (b"status", amp.Integer())]
-    response = []
-
-
-class InfoDigit(amp.Command):
-    """A DTMF digit by INFO (application/dtmf-relay or application/dtmf). Never to be logged."""
-
-    arguments = [(b"sip_call", amp.Unicode()), (b"digit", amp.Unicode())]
-    response = []
-
-
-class PictureAskedByInfo(amp.Command):
-    """The phone asks for a keyframe by INFO (RFC 5168)."""
-
-    arguments = [(b"sip_call", amp.Unicode())]
-    response = []
-
+from avisiod.gateway.wire.errors import ERRORS
 
 # Control to a media worker.
 
@@ -228,7 +25,7 @@ class OpenCall(amp.Command):
         (b"phone", amp.Unicode(optional=True)),
     ]
     response = [(b"answer", amp.Unicode())]
-    errors = _ERRORS
+    errors = ERRORS
 
 
 class Tailor(amp.Command):
@@ -240,7 +37,7 @@ class Tailor(amp.Command):
 
     arguments = [(b"call", amp.Unicode()), (b"confidential", amp.Boolean()), (b"language", amp.Unicode())]
     response = []
-    errors = _ERRORS
+    errors = ERRORS
 
 
 class UpdatePhoneLeg(amp.Command):
@@ -251,7 +48,7 @@ class UpdatePhoneLeg(amp.Command):
 
     arguments = [(b"call", amp.Unicode()), (b"offer", amp.Unicode()), (b"answers", amp.Boolean())]
     response = [(b"answer", amp.Unicode())]
-    errors = _ERRORS
+    errors = ERRORS
 
 
 class Present(amp.Command):
@@ -270,7 +67,7 @@ class Present(amp.Command):
         (b"repeat_s", amp.Float()),
     ]
     response = []
-    errors = _ERRORS
+    errors = ERRORS
 
 
 class OpenBrowserLeg(amp.Command):
@@ -291,7 +88,7 @@ class OpenBrowserLeg(amp.Command):
         (b"link", amp.Descriptor(optional=True)),
     ]
     response = [(b"answer", amp.Unicode()), (b"picture", amp.Unicode())]
-    errors = _ERRORS
+    errors = ERRORS
 
 
 class LinkTranscoder(amp.Command):
@@ -299,7 +96,7 @@ class LinkTranscoder(amp.Command):
 
     arguments = [(b"call", amp.Unicode()), (b"link", amp.Descriptor())]
     response = []
-    errors = _ERRORS
+    errors = ERRORS
 
 
 class RestartBrowserLeg(amp.Command):
@@ -316,7 +113,7 @@ class RestartBrowserLeg(amp.Command):
         (b"ice_servers", amp.String()),
     ]
     response = [(b"answer", amp.Unicode())]
-    errors = _ERRORS
+    errors = ERRORS
 
 
 class AddCandidate(amp.Command):
@@ -324,7 +121,7 @@ class AddCandidate(amp.Command):
 
     arguments = [(b"call", amp.Unicode()), (b"session", amp.Unicode()), (b"candidate", amp.Unicode())]
     response = []
-    errors = _ERRORS
+    errors = ERRORS
 
 
 class CloseBrowserLeg(amp.Command):
@@ -332,7 +129,7 @@ class CloseBrowserLeg(amp.Command):
 
     arguments = [(b"call", amp.Unicode())]
     response = []
-    errors = _ERRORS
+    errors = ERRORS
 
 
 class OpenRecorder(amp.Command):
@@ -344,7 +141,7 @@ class OpenRecorder(amp.Command):
 
     arguments = [(b"call", amp.Unicode()), (b"path", amp.Unicode()), (b"facts", amp.String())]
     response = []
-    errors = _ERRORS
+    errors = ERRORS
 
 
 class Bridge(amp.Command):
@@ -352,7 +149,7 @@ class Bridge(amp.Command):
 
     arguments = [(b"call", amp.Unicode()), (b"deadline", amp.Float())]
     response = []
-    errors = _ERRORS
+    errors = ERRORS
 
 
 class Unbridge(amp.Command):
@@ -360,7 +157,7 @@ class Unbridge(amp.Command):
 
     arguments = [(b"call", amp.Unicode())]
     response = []
-    errors = _ERRORS
+    errors = ERRORS
 
 
 class AskPicture(amp.Command):
@@ -368,7 +165,7 @@ class AskPicture(amp.Command):
 
     arguments = [(b"call", amp.Unicode()), (b"leg", amp.Unicode())]
     response = []
-    errors = _ERRORS
+    errors = ERRORS
 
 
 class SealRecording(amp.Command):
@@ -379,7 +176,7 @@ class SealRecording(amp.Command):
 
     arguments = [(b"call", amp.Unicode()), (b"reason", amp.Unicode())]
     response = [(b"recording", amp.String())]
-    errors = _ERRORS
+    errors = ERRORS
 
 
 class CloseCall(amp.Command):
@@ -390,7 +187,7 @@ class CloseCall(amp.Command):
 
     arguments = [(b"call", amp.Unicode()), (b"reason", amp.Unicode())]
     response = [(b"recording", amp.String())]
-    errors = _ERRORS
+    errors = ERRORS
 
 
 # A media worker to control.
@@ -458,29 +255,4 @@ class Stats(amp.Command):
     """Counters of one call, every 5 s and at its end: JSON of `gateway.stats.CallStats`."""
 
     arguments = [(b"call", amp.Unicode()), (b"stats", amp.String())]
-    response = []
-
-
-# Control to a transcoder, and back.
-
-
-class OpenTranscoding(amp.Command):
-    """Convert the pictures of this call, which come and go at `link`, until its other end closes.
-
-    A transcoder has one call at a time: what it had before is given up.
-    """
-
-    arguments = [
-        (b"call", amp.Unicode()),
-        (b"link", amp.Descriptor()),
-        (b"phone", amp.Unicode(optional=True)),
-    ]
-    response = []
-    errors = _ERRORS
-
-
-class TranscodingStats(amp.Command):
-    """Counters of a transcoder since its start, every 5 s and after each call: JSON of `stats.TranscoderStats`."""
-
-    arguments = [(b"stats", amp.String())]
     response = []
