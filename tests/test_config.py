@@ -192,6 +192,38 @@ media:
             "line 2: media.phone_address: 0.0.0.0 cannot be announced: give one real address",
         ),
         (
+            "media:\n  outside_address: 192.0.2.1\n  outside_address_ipv6: 192.0.2.2",
+            "line 3: media.outside_address_ipv6: `192.0.2.2` is an IPv4 address: write it into media.outside_address",
+        ),
+        (
+            "media:\n  outside_address: 2001:db8::1\n  outside_address_ipv6: 2001:db8::2",
+            (
+                "line 3: media.outside_address_ipv6: media.outside_address is an IPv6 address too: 2001:db8::1: "
+                "write the IPv4 address into media.outside_address, or leave this one empty"
+            ),
+        ),
+        (
+            "media:\n  outside_address: 192.0.2.1\n  outside_address_ipv6: '::'",
+            "line 3: media.outside_address_ipv6: :: cannot be announced: give one real address",
+        ),
+        (
+            "portal:\n  address_ipv6: 2001:db8::1",
+            (
+                "line 2: portal.address_ipv6: plain HTTP on 2001:db8::1 could be overheard: "
+                "name certificate_file and key_file, or bind a loopback address behind a proxy"
+            ),
+        ),
+        (
+            (
+                "media:\n  outside_address_ipv6: 2001:db8::5\n"
+                "provisioning:\n  address: 2001:db8::5\n  certificate_file: /a\n  key_file: /b"
+            ),
+            (
+                "line 4: provisioning.address: the outside reaches this address: "
+                "give this machine's address on the prison LAN"
+            ),
+        ),
+        (
             "site:\n  time_zone: Europe/Pari",
             "line 2: site.time_zone: unknown time zone `Europe/Pari`: did you mean Europe/Paris?",
         ),

@@ -36,6 +36,7 @@ def consistent(config: Config) -> Iterator[Finding]:
         _site,
         _calls,
         _addresses,
+        _versions,
         _ports,
         _phones,
         _memory,
@@ -150,6 +151,7 @@ def _addresses(config: Config) -> Iterator[Finding]:
         "portal.address": config.portal.address,
         "metrics.address": config.metrics.address,
     }
+    single.update(_besides(config))
     if config.media.outside_announced:
         single["media.outside_announced"] = config.media.outside_announced
     for place, address in enumerate(config.sip.edge):
@@ -172,11 +174,33 @@ def _addresses(config: Config) -> Iterator[Finding]:
     announced = {
         "media.phone_address": config.media.phone_address,
         "media.outside_announced": config.media.outside_announced or config.media.outside_address,
+        "media.outside_address_ipv6": config.media.outside_address_ipv6,
     }
     for key, address in announced.items():
         ip = _ip(address)
         if ip is not None and ip.is_unspecified:
             yield Finding((key, "media.outside_address"), f"{address} cannot be announced", "give one real address")
+
+
+def _versions(config: Config) -> Iterator[Finding]:
+    single = {"media": config.media.outside_address, "portal": config.portal.address}
+    for key, address in _besides(config).items():
+        other = key.removesuffix("_ipv6")
+        if (ip := _ip(address)) is not None and ip.version == 4:
+            yield Finding((key,), f"`{address}` is an IPv4 address", f"write it into {other}")
+        first = _ip(single[key.partition(".")[0]])
+        if first is not None and first.version == 6:
+            remedy = f"write the IPv4 address into {other}, or leave this one empty"
+            yield Finding((key, other), f"{other} is an IPv6 address too: {first}", remedy)
+
+
+def _besides(config: Config) -> dict[str, str]:
+    """The IPv6 addresses that stand beside IPv4 ones, by their keys."""
+    found = {
+        "media.outside_address_ipv6": config.media.outside_address_ipv6,
+        "portal.address_ipv6": config.portal.address_ipv6,
+    }
+    return {key: address for key, address in found.items() if address}
 
 
 def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -213,7 +237,8 @@ def _ports(config: Config) -> Iterator[Finding]:
             reason = f"{have} ports are too few for {capacity} calls of {each}"
             yield Finding((key, "calls.capacity"), reason, remedy)
     keys = ("media.outside_ports", "media.phone_ports", "media.phone_address", "media.outside_address")
-    if ordered and _same(media.phone_address, media.outside_address):
+    outside = [each for each in (media.outside_address, media.outside_address_ipv6) if each]
+    if ordered and any(_same(media.phone_address, each) for each in outside):
         low, high = (
             max(media.phone_ports[0], media.outside_ports[0]),
             min(media.phone_ports[1], media.outside_ports[1]),
@@ -221,7 +246,8 @@ def _ports(config: Config) -> Iterator[Finding]:
         if low <= high:
             reason = f"shares the ports {low} to {high} with media.phone_ports on one address"
             yield Finding(keys, reason, "keep the ranges apart")
-    for key, address in (("media.phone_ports", media.phone_address), ("media.outside_ports", media.outside_address)):
+    ranges_on = [("media.phone_ports", media.phone_address), *(("media.outside_ports", each) for each in outside)]
+    for key, address in ranges_on:
         first, last = getattr(media, key.removeprefix("media."))
         highest = config.sip.port + config.sip_workers - 1
         if first <= highest and config.sip.port <= last and _same(address, config.sip.address):
@@ -288,9 +314,13 @@ def _portal(config: Config) -> Iterator[Finding]:
     if bool(portal.certificate_file) != bool(portal.key_file):
         missing = keys[0] if portal.certificate_file else keys[1]
         yield Finding((missing, *keys), "certificate and key go together", "name both, or neither")
-    elif not portal.certificate_file and (ip := _ip(portal.address)) is not None and not ip.is_loopback:
+    elif not portal.certificate_file:
         remedy = "name certificate_file and key_file, or bind a loopback address behind a proxy"
-        yield Finding(("portal.address", *keys), f"plain HTTP on {portal.address} could be overheard", remedy)
+        for name in ("address", "address_ipv6"):
+            address = getattr(portal, name)
+            if (ip := _ip(address)) is not None and not ip.is_loopback:
+                reason = f"plain HTTP on {address} could be overheard"
+                yield Finding((f"portal.{name}", *keys), reason, remedy)
 
 
 def _provisioning(config: Config) -> Iterator[Finding]:
@@ -304,7 +334,11 @@ def _provisioning(config: Config) -> Iterator[Finding]:
     if ip is None or ip.is_unspecified:
         remedy = "give this machine's address on the prison LAN"
         yield Finding((key,), f"`{provisioning.address}` is not one address: the outside could ask, too", remedy)
-    elif not ip.is_loopback and _same(provisioning.address, config.media.outside_address):
+    elif not ip.is_loopback and any(
+        _same(provisioning.address, each)
+        for each in (config.media.outside_address, config.media.outside_address_ipv6)
+        if each
+    ):
         remedy = "give this machine's address on the prison LAN"
         yield Finding((key, "media.outside_address"), "the outside reaches this address", remedy)
     for name in ("certificate_file", "key_file"):

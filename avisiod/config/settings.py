@@ -104,7 +104,9 @@ class Media(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     phone_ports: PortRange = (30000, 30999)
     """First and last UDP port towards phones, both included; a call takes 4: RTP and RTCP of sound and picture."""
     outside_address: str = "127.0.0.1"
-    """Address bound for browsers."""
+    """Address bound for browsers, and told to them."""
+    outside_address_ipv6: str = ""
+    """An IPv6 address besides, where outside_address is IPv4: each page takes what works for it. Empty: none."""
     outside_announced: str = ""
     """Public address announced to browsers where a 1:1 NAT stands before us; empty: outside_address."""
     outside_ports: PortRange = (31000, 31999)
@@ -163,7 +165,9 @@ class Portal(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The web pages of the relatives."""
 
     address: str = "127.0.0.1"
-    """Address bound for the pages."""
+    """Address bound for the pages; `::` is every one of this machine, IPv4 and IPv6."""
+    address_ipv6: str = ""
+    """An IPv6 address for the pages besides, where address is IPv4; empty: none."""
     port: Port = 8443
     """TCP port of the pages."""
     public_url: str = "https://localhost:8443"

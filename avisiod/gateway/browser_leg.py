@@ -14,10 +14,9 @@ import msgspec
 from aiortc import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCIceServer
 
 from avisiod.gateway.browser_media import NO_REPAIRS, BrowserMedia
-from avisiod.gateway.ice_path import IcePath
+from avisiod.gateway.ice_path import IcePath, Ports
 from avisiod.gateway.leg import Kind, LegListener, MediaLine
 from avisiod.gateway.ortc import DtlsRoute, DtlsServer
-from avisiod.gateway.udp_ports import UdpPorts
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +44,8 @@ class IceDtls(msgspec.Struct, frozen=True, kw_only=True):
 class Outside(msgspec.Struct, frozen=True, kw_only=True):
     """How a worker reaches the outside."""
 
-    ports: UdpPorts
-    """Of the configured address and range, one by one."""
-    announced: str
-    """Address to announce in place of the bound one; empty for none."""
+    ports: tuple[Ports, ...]
+    """Of the configured addresses and range, one by one; the best first."""
     silent_s: float
     certificate: RTCCertificate
 
@@ -101,10 +98,10 @@ class BrowserLeg:
 
     def _route_over(self, servers: Sequence[RTCIceServer]) -> IcePath:
         outside = self._outside
-        return IcePath(outside.ports, outside.announced, servers, record=self._route.take, lost=self._path_lost)
+        return IcePath(outside.ports, servers, record=self._route.take, lost=self._path_lost)
 
     async def gather(self) -> IceDtls:
-        """Bind a port, ask the servers, and return what the answer announces. NoPorts when none is free."""
+        """Bind ports, ask the servers, and return what the answer announces. NoPorts when none is free."""
         return await self._gathered(self._path)
 
     async def _gathered(self, path: IcePath) -> IceDtls:

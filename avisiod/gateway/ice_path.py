@@ -1,19 +1,33 @@
-"""One way between a page and us: a port of ours and the ICE agent on it. An ICE restart takes another one."""
+"""One way between a page and us: a port of ours, of each IP version, and the ICE agent on them.
+
+An ICE restart takes another one.
+"""
 
 import asyncio
 import ipaddress
-import socket
+import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from aiortc import RTCIceCandidate, RTCIceParameters, RTCIceServer, RTCIceTransport
 from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 
-from avisiod.gateway.ortc import IceGatherer
+from avisiod.gateway.ortc import Door, IceGatherer
 from avisiod.gateway.udp_ports import UdpPorts
+from avisiod.gateway.wire import NoPorts
+
+log = logging.getLogger(__name__)
 
 MAX_CANDIDATES = 64
 """Remote candidates taken from one page; RFC 8445 section 6.1.2.5 limits pairs to 100."""
+
+
+class Ports(NamedTuple):
+    """Where sockets of one IP version come from, and the address to announce for them; empty for their own."""
+
+    pool: UdpPorts
+    announced: str = ""
 
 
 class IcePath:
@@ -21,18 +35,20 @@ class IcePath:
 
     def __init__(
         self,
-        ports: UdpPorts,
-        announced: str,
+        ports: Sequence[Ports],
         servers: Sequence[RTCIceServer],
         *,
         record: Callable[[bytes], None],
         lost: Callable[["IcePath"], None],
     ) -> None:
-        """`record` gets DTLS; `lost` is called when a connected page gives no consent any more (RFC 7675)."""
+        """`ports` with the best first.
+
+        `record` gets DTLS; `lost` is called when a connected page gives no consent any more (RFC 7675).
+        """
         self._ports = ports
-        self._port = 0
-        self._announced = self._address = announced
-        self._gatherer = IceGatherer(self._bind, announced, servers, record)
+        self._taken: list[tuple[UdpPorts, int]] = []
+        self._addresses: tuple[str, ...] = ()
+        self._gatherer = IceGatherer(self._bind, servers, record)
         self.connection = self._gatherer.connection
         self._ice = RTCIceTransport(self._gatherer)
         self._ice.on("statechange", self._changed)
@@ -41,11 +57,26 @@ class IcePath:
         self._adding: set[asyncio.Task[None]] = set()
         self._candidates = 0
 
-    def _bind(self) -> socket.socket:
-        (bound,) = self._ports.take(time.monotonic())
-        host, self._port = bound.getsockname()[:2]
-        self._address = self._announced or host
-        return bound
+    def _bind(self) -> list[Door]:
+        """A socket of each pool that has one; NoPorts where none has."""
+        doors: list[Door] = []
+        missing, level = None, logging.WARNING
+        for each in self._ports:
+            known = each.pool.wanting
+            try:
+                (bound,) = each.pool.take(time.monotonic())
+            except NoPorts as error:
+                missing, level = error, (logging.DEBUG if known else logging.WARNING)
+                continue
+            self._taken.append((each.pool, bound.getsockname()[1]))
+            doors.append(Door(bound, each.announced))
+        if missing is not None:
+            if not doors:
+                raise missing
+            # An address that is gone for a while must not keep away whoever comes by the other IP version.
+            log.log(level, "%s; relatives are told the other address only", missing)
+        self._addresses = tuple(door.announced or door.bound.getsockname()[0] for door in doors)
+        return doors
 
     async def gather(self) -> tuple[str, ...]:
         """Bind a port and ask the servers; our candidates, as in a=candidate. NoPorts when none is free."""
@@ -65,7 +96,7 @@ class IcePath:
         if self._candidates >= MAX_CANDIDATES:
             return False
         try:
-            parsed = usable_candidate(text, self._address)
+            parsed = usable_candidate(text, self._addresses)
         except ValueError:
             return False
         if parsed is None:
@@ -97,12 +128,13 @@ class IcePath:
         for task in self._adding:
             task.cancel()
         await self._ice.stop()
-        if self._port:
-            self._ports.give_back(self._port, time.monotonic(), announced=self._told)
+        for pool, port in self._taken:
+            pool.give_back(port, time.monotonic(), announced=self._told)
+        self._taken.clear()
 
 
-def usable_candidate(text: str, ours: str) -> RTCIceCandidate | None:
-    """The candidate of an a=candidate value (RFC 8839 section 5.1); `ours` is the address that we announce.
+def usable_candidate(text: str, ours: Sequence[str]) -> RTCIceCandidate | None:
+    """The candidate of an a=candidate value (RFC 8839 section 5.1); `ours` are the addresses that we announce.
 
     None where it is honest but of no use: TCP, the name of an mDNS host, an address that we cannot reach. ValueError
     where no browser says so. Each usable one makes us send checks, and whoever has a code must not aim them at this
@@ -114,12 +146,14 @@ def usable_candidate(text: str, ours: str) -> RTCIceCandidate | None:
         raise ValueError("a candidate with fields missing") from None
     if parsed.protocol.lower() != "udp" or parsed.component != 1 or parsed.ip.lower().endswith(".local"):
         return None
-    address, own = ipaddress.ip_address(parsed.ip), ipaddress.ip_address(ours)
+    address, own = ipaddress.ip_address(parsed.ip), [ipaddress.ip_address(each) for each in ours]
     nobodys = address.is_multicast or address.is_unspecified or (address.is_reserved and not address.is_loopback)
     if nobodys or not 0 < parsed.port < 65536:
         raise ValueError("a candidate with an address that nobody has")
-    if own.is_loopback:
+    if all(each.is_loopback for each in own):
         return parsed
-    if address.is_loopback or address.is_link_local or (own.is_global and not address.is_global):
+    of_its_version = [each for each in own if each.version == address.version] or own
+    outward = any(each.is_global for each in of_its_version)
+    if address.is_loopback or address.is_link_local or (outward and not address.is_global):
         return None
     return parsed

@@ -67,6 +67,7 @@ def settings_of(config: Config, count: int) -> list[MediaWorkerSettings]:
             phone_address=config.media.phone_address,
             phone_ports=phone[n],
             outside_address=config.media.outside_address,
+            outside_address_ipv6=config.media.outside_address_ipv6,
             outside_announced=config.media.outside_announced,
             outside_ports=outside[n],
             phone_silent_s=config.media.phone_silent_s,

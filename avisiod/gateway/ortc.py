@@ -15,7 +15,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from aioice import Candidate, Connection
 from aioice.candidate import candidate_foundation, candidate_priority
@@ -40,7 +40,17 @@ STRANGERS_ANSWERED = 64
 PEER_ADDRESSES = 128
 """Addresses that a peer may check from: each makes us check back, which must not be turned against somebody else."""
 
+HIGHEST_LOCAL_PREFERENCE = 65535
+"""RFC 8445 section 5.1.2.1."""
+
 Address = tuple[str, int]
+
+
+class Door(NamedTuple):
+    """A bound UDP socket, and the address to announce in place of its own; empty for its own."""
+
+    bound: socket.socket
+    announced: str = ""
 
 
 class GuardedProtocol(StunProtocol):
@@ -83,8 +93,7 @@ class IceConnection(Connection):
 
     def __init__(
         self,
-        bind: Callable[[], socket.socket],
-        announced: str,
+        bind: Callable[[], Sequence[Door]],
         handshake: Callable[[bytes], None],
         **options: Any,
     ) -> None:
@@ -101,7 +110,6 @@ class IceConnection(Connection):
         self.send_now: Callable[[Any], None] | None = None
         """Sends to the nominated pair; None until there is one."""
         self._bind = bind
-        self._announced = announced
         self._held: collections.deque[bytes] = collections.deque(maxlen=HELD_PACKETS)
 
     def _hold(self, data: bytes) -> bool:
@@ -177,30 +185,37 @@ class IceConnection(Connection):
         addresses: list[str],  # noqa: ARG002 - of Connection
         timeout: int = 5,  # noqa: ARG002, ASYNC109 - of Connection
     ) -> list[Candidate]:
-        """One host candidate on our own socket, and what STUN and TURN servers give within a second.
+        """A host candidate on each socket of ours, and what STUN and TURN servers give within a second.
 
         What `bind` raises comes through.
         """
-        protocol = GuardedProtocol(self)
-        transport = DatagramSocket(asyncio.get_running_loop(), self._bind(), protocol.sort, protocol.connection_lost)
-        protocol.connection_made(transport)
-        self._protocols.append(protocol)
-        host, port = transport.get_extra_info("sockname")[:2]
-        host = self._announced or host
-        protocol.local_candidate = _host_candidate(component, host, port)
-        candidates = [protocol.local_candidate]
-        for candidate, relay in await self._ask_servers(component, protocol):
+        candidates, reflected = [], []
+        for rank, door in enumerate(self._bind()):
+            protocol = GuardedProtocol(self)
+            loop = asyncio.get_running_loop()
+            transport = DatagramSocket(loop, door.bound, protocol.sort, protocol.connection_lost)
+            protocol.connection_made(transport)
+            self._protocols.append(protocol)
+            host, port = transport.get_extra_info("sockname")[:2]
+            protocol.local_candidate = _host_candidate(component, door.announced or host, port, rank)
+            candidates.append(protocol.local_candidate)
+            if door.bound.family == socket.AF_INET and not door.announced:
+                reflected.append(protocol)
+        for candidate, relay in await self._ask_servers(component, reflected):
             candidates.append(candidate)
             if relay is not None:
                 self._protocols.append(relay)
         return candidates
 
     async def _ask_servers(
-        self, component: int, protocol: StunProtocol
+        self, component: int, reflected: Sequence[StunProtocol]
     ) -> list[tuple[Candidate, StunProtocol | None]]:
+        """Ask STUN from each of `reflected` (the library asks over IPv4 only), TURN once."""
         asked: list[asyncio.Task[tuple[Candidate, StunProtocol | None]]] = []
-        if self.stun_server and not self._announced:
-            asked.append(asyncio.ensure_future(server_reflexive_candidate(protocol, self.stun_server)))
+        if self.stun_server:
+            asked.extend(
+                asyncio.ensure_future(server_reflexive_candidate(each, self.stun_server)) for each in reflected
+            )
         if self.turn_server:
             relayed = relayed_candidate(
                 component=component,
@@ -221,12 +236,13 @@ class IceConnection(Connection):
         return [task.result() for task in asked if task in done and task.exception() is None]
 
 
-def _host_candidate(component: int, host: str, port: int) -> Candidate:
+def _host_candidate(component: int, host: str, port: int, rank: int) -> Candidate:
+    """The `rank`th of our host candidates, 0 the best: no two have one priority (RFC 8445 section 5.1.2.1)."""
     return Candidate(
         foundation=candidate_foundation("host", "udp", host),
         component=component,
         transport="udp",
-        priority=candidate_priority(component, "host"),
+        priority=candidate_priority(component, "host", HIGHEST_LOCAL_PREFERENCE - rank),
         host=host,
         port=port,
         type="host",
@@ -238,13 +254,12 @@ class IceGatherer(RTCIceGatherer):
 
     def __init__(
         self,
-        bind: Callable[[], socket.socket],
-        announced: str,
+        bind: Callable[[], Sequence[Door]],
         servers: Sequence[RTCIceServer],
         handshake: Callable[[bytes], None],
     ) -> None:
         super().__init__(iceServers=[])
-        self.connection = IceConnection(bind, announced, handshake, **connection_kwargs(list(servers)))
+        self.connection = IceConnection(bind, handshake, **connection_kwargs(list(servers)))
         self._connection = self.connection
 
 

@@ -10,6 +10,7 @@ class MediaWorkerSettings(msgspec.Struct, kw_only=True, frozen=True):
     phone_address: str
     phone_ports: tuple[int, int]
     outside_address: str
+    outside_address_ipv6: str = ""
     outside_announced: str
     outside_ports: tuple[int, int]
     phone_silent_s: float

@@ -23,6 +23,8 @@ class UdpPorts:
         self._family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
         self._free = deque(range(first + first % width, last + 2 - width, width))
         self._width = width
+        self.wanting = False
+        """Whether the latest `take` found none."""
         self._resting: deque[tuple[float, int]] = deque()
         self._rest_s = rest_s
 
@@ -37,8 +39,10 @@ class UdpPorts:
             port = self._free.popleft()
             bound = self._bound(port)
             if bound:
+                self.wanting = False
                 return bound
             self._free.append(port)
+        self.wanting = True
         raise NoPorts(
             f"no UDP port on {self.address} is free: widen the configured range, or see which program holds its ports"
         )

@@ -8,6 +8,7 @@ import msgspec
 from aiortc import RTCCertificate
 
 from avisiod.gateway.browser_leg import Outside
+from avisiod.gateway.ice_path import Ports
 from avisiod.gateway.leg import Codec
 from avisiod.gateway.prompts import Prompts
 from avisiod.gateway.settings import MediaWorkerSettings
@@ -21,8 +22,7 @@ class Workshop:
         self.settings = settings
         self.phone_ports = UdpPorts(settings.phone_address, settings.phone_ports, width=2)
         self.outside = Outside(
-            ports=UdpPorts(settings.outside_address, settings.outside_ports),
-            announced=settings.outside_announced,
+            ports=_outside_ports(settings),
             silent_s=settings.outside_silent_s,
             certificate=RTCCertificate.generateCertificate(),
         )
@@ -42,6 +42,14 @@ class Workshop:
     async def prepare(self, language: str, codecs: list[Codec]) -> None:
         """Encode what a call may need; seconds of work where it was never done, so in a thread that comes last."""
         await asyncio.get_running_loop().run_in_executor(self._aside, self.prompts.prepare, (language,), codecs)
+
+
+def _outside_ports(settings: MediaWorkerSettings) -> tuple[Ports, ...]:
+    """IPv6 first, as RFC 8421 section 3 has it: it needs no NAT."""
+    ports = Ports(UdpPorts(settings.outside_address, settings.outside_ports), settings.outside_announced)
+    if not settings.outside_address_ipv6:
+        return (ports,)
+    return Ports(UdpPorts(settings.outside_address_ipv6, settings.outside_ports)), ports
 
 
 def _behind() -> None:

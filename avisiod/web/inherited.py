@@ -8,17 +8,17 @@ from systemd.daemon import listen_fds
 _log = logging.getLogger(__name__)
 
 
-def take(port: int) -> socket.socket | None:
-    """The listening TCP socket on `port` among those that systemd handed over; None where there is none.
+def take(port: int) -> list[socket.socket]:
+    """The listening TCP sockets on `port` among those that systemd handed over: one for each address.
 
     The others are closed, each with a word in the log: avisiod.socket and portal.port do not agree.
     """
-    found = None
+    found: list[socket.socket] = []
     for descriptor in listen_fds(unset_environment=True):
         handed = socket.socket(fileno=descriptor)
-        if found is None and handed.type == socket.SOCK_STREAM and _port(handed) == port:
+        if handed.type == socket.SOCK_STREAM and _port(handed) == port:
             handed.setblocking(False)
-            found = handed
+            found.append(handed)
             continue
         _log.warning("avisiod.socket opened %s, and portal.port is %d: it is not used", handed.getsockname(), port)
         handed.close()

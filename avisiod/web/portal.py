@@ -44,7 +44,7 @@ class RelativesPortal:
         self._language = config.site.language
         self._charters = charter.load(portal.charter_folder, self._language)
         self._settings = portal
-        self._listening: Any = None
+        self._listening: list[Any] = []
         self.certificate: Certificate | None = None
         """None: plain HTTP."""
         self._turned_away: collections.Counter[str] = collections.Counter()
@@ -81,7 +81,7 @@ class RelativesPortal:
         plain.displayTracebacks = False
         plain.log = lambda _: None
         self._plain_doorman = Doorman(plain, clock, portal.trusted_proxies)
-        self._plain: Any = None
+        self._plain: list[Any] = []
 
     def start(self) -> None:
         """Listen. PortalCannotStart when the address is taken or not ours."""
@@ -94,35 +94,44 @@ class RelativesPortal:
             )
         any_reactor: Any = reactor
         handed = inherited.take(portal.port)
-        try:
-            if handed is not None:
-                self._listening = any_reactor.adoptStreamPort(handed.fileno(), handed.family, self.doorman)
-                handed.close()
-            else:
-                self._listening = any_reactor.listenTCP(
-                    portal.port, self.doorman, interface=portal.address, backlog=128
-                )
-        except CannotListenError as error:
-            raise PortalCannotStart(
-                f"portal.address {portal.address}, portal.port {portal.port}: {error.socketError}"
-            ) from error
+        if handed:
+            # Whoever opens the port for us says where: systemd opens it on every address that avisiod.socket lists.
+            for each in handed:
+                self._listening.append(any_reactor.adoptStreamPort(each.fileno(), each.family, self.doorman))
+                each.close()
+        else:
+            for key, address in self._addresses():
+                self._listening.append(self._listen(any_reactor, key, address))
         if portal.http_port:
-            self._plain = self._listen_plain(any_reactor)
-        log.info("portal on %s port %d, known as %s", portal.address, self.port, portal.public_url)
+            for _, address in self._addresses():
+                self._listen_plain(any_reactor, address)
+        addresses = " and ".join(address for _, address in self._addresses())
+        log.info("portal on %s port %d, known as %s", addresses, self.port, portal.public_url)
 
-    def _listen_plain(self, any_reactor: Any) -> Any:
-        """Families reach the portal without it too: a port that is taken is told, and keeps nothing from starting."""
-        portal = self._settings
+    def _addresses(self) -> list[tuple[str, str]]:
+        """Where it is served, each with the key that says so."""
+        found = [("portal.address", self._settings.address), ("portal.address_ipv6", self._settings.address_ipv6)]
+        return [(key, address) for key, address in found if address]
+
+    def _listen(self, any_reactor: Any, key: str, address: str) -> Any:
+        port = self._listening[0].getHost().port if self._listening else self._settings.port
         try:
-            return any_reactor.listenTCP(portal.http_port, self._plain_doorman, interface=portal.address, backlog=128)
+            return any_reactor.listenTCP(port, self.doorman, interface=address, backlog=128)
         except CannotListenError as error:
-            log.warning("portal.http_port %d: %s; only https is answered", portal.http_port, error.socketError)
-            return None
+            raise PortalCannotStart(f"{key} {address}, portal.port {port}: {error.socketError}") from error
+
+    def _listen_plain(self, any_reactor: Any, address: str) -> None:
+        """Families reach the portal without it too: a port that is taken is told, and keeps nothing from starting."""
+        port = self._settings.http_port
+        try:
+            self._plain.append(any_reactor.listenTCP(port, self._plain_doorman, interface=address, backlog=128))
+        except CannotListenError as error:
+            log.warning("portal.http_port %d on %s: %s; only https is answered", port, address, error.socketError)
 
     @property
     def port(self) -> int:
         """The TCP port it listens on; 0 when it does not."""
-        return int(self._listening.getHost().port) if self._listening else 0
+        return int(self._listening[0].getHost().port) if self._listening else 0
 
     @property
     def open_pages(self) -> int:
@@ -165,9 +174,9 @@ class RelativesPortal:
 
     async def stop(self) -> None:
         """Stop listening and say goodbye to every page; calls themselves are the switchboard's to end."""
-        listening, self._listening, self._plain = (self._listening, self._plain), None, None
+        listening, self._listening, self._plain = [*self._listening, *self._plain], [], []
         for each in listening:
-            stopped = each.stopListening() if each is not None else None
+            stopped = each.stopListening()
             if isinstance(stopped, Deferred):
                 await stopped
         self.sockets.close_all()

@@ -73,7 +73,7 @@ def one(data: bytes) -> None:
 
 def _usable(text: str) -> None:
     try:
-        found = ice_path.usable_candidate(text, "8.8.8.8")
+        found = ice_path.usable_candidate(text, ("8.8.8.8",))
     except ValueError:
         return
     assert found is None or ipaddress.ip_address(found.ip).is_global

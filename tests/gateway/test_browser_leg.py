@@ -208,7 +208,7 @@ async def test_a_public_address_is_announced_in_place_of_the_bound_one():
         leg = BrowserLeg(Heard(), settings, [], {})
         answer = await leg.gather()
         await leg.close()
-        assert settings.ports.given_back == settings.ports.taken != []
+        assert settings.ports[0].pool.given_back == settings.ports[0].pool.taken != []
         assert [each.split()[4] for each in answer.candidates] == ["192.0.2.7"]
         assert [name for name, _ in answer.fingerprints] == ["sha-256"]
 
@@ -269,10 +269,15 @@ async def test_a_retransmission_is_heard_as_what_it_repeats(monkeypatch):
         ("::1 5062", "2001:db8::1", False),
         ("169.254.169.254 80", "198.18.0.1", False),
         ("127.0.0.1 50000", "127.0.0.1", True),
+        ("10.0.0.9 50000", "198.18.0.1 2620:fe::9", True),
+        ("10.0.0.9 50000", "2620:fe::9", False),
+        ("fd00::9 50000", "198.18.0.1 2620:fe::9", False),
+        ("fe80::9 50000", "198.18.0.1 2620:fe::9", False),
+        ("2620:fe::fe 50000", "198.18.0.1 2620:fe::9", True),
     ],
 )
 def test_checks_are_not_aimed_at_this_machine_or_at_networks_that_a_relative_cannot_be_in(address, ours, used):
-    candidate = usable_candidate(f"1 1 udp 1 {address} typ host", ours)
+    candidate = usable_candidate(f"1 1 udp 1 {address} typ host", ours.split())
     assert (candidate is not None) is used
 
 
@@ -290,7 +295,7 @@ def test_checks_are_not_aimed_at_this_machine_or_at_networks_that_a_relative_can
 )
 def test_an_address_that_nobody_has_is_no_candidate(address):
     with pytest.raises(ValueError, match=r"."):
-        usable_candidate(f"1 1 udp 1 {address} typ host", "9.9.9.9")
+        usable_candidate(f"1 1 udp 1 {address} typ host", ("9.9.9.9",))
 
 
 @pytest_twisted.ensureDeferred
@@ -313,7 +318,8 @@ async def test_after_an_ice_restart_the_same_encryption_goes_on_over_another_pat
         await until(lambda: len(heard.packets) == 3 and page.dtls.packets and page.dtls.reports, "all arrived")
         for each in page.before:
             await each.stop()  # with an old path that is gone the new one goes on
-        await until(lambda: settings.ports.given_back == settings.ports.taken[:1], "the old port is free again")
+        pool = settings.ports[0].pool
+        await until(lambda: pool.given_back == pool.taken[:1], "the old port is free again")
         leg.send_rtp(Kind.AUDIO, rtp(8, sequence=2, ssrc=99))
         stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         stranger.sendto(rtp(8), ("127.0.0.1", _port(second.candidates[0])))
@@ -326,7 +332,7 @@ async def test_after_an_ice_restart_the_same_encryption_goes_on_over_another_pat
         assert second.fingerprints == first.fingerprints
         assert _port(second.candidates[0]) != _port(first.candidates[0])
         assert heard.states == ["connected", "moved"]
-        assert sorted(settings.ports.given_back) == sorted(settings.ports.taken)
+        assert sorted(settings.ports[0].pool.given_back) == sorted(settings.ports[0].pool.taken)
 
     await run(scenario())
 
@@ -344,14 +350,14 @@ async def test_an_ice_restart_that_is_given_up_or_goes_nowhere_leaves_the_old_pa
         await leg.restart([])
         await leg.restart([])  # another one before the first is answered
         leg.restarted(await page.offer())  # of a path that nobody checks from
-        await until(lambda: len(settings.ports.given_back) == 3, "each port is free again")
-        assert settings.ports.rested == settings.ports.given_back[2:], "the page was told of one only"
+        await until(lambda: len(settings.ports[0].pool.given_back) == 3, "each port is free again")
+        assert settings.ports[0].pool.rested == settings.ports[0].pool.given_back[2:], "the page was told of one only"
         await page.send(rtp(8))
         await until(lambda: heard.packets, "the old path serves")
         await leg.close()
         await page.close()
         assert heard.states == ["connected"]
-        assert sorted(settings.ports.given_back) == sorted(settings.ports.taken)
+        assert sorted(settings.ports[0].pool.given_back) == sorted(settings.ports[0].pool.taken)
 
     await run(scenario())
 

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import itertools
 import json
+import logging
 import os
 import re
 import time
@@ -15,8 +16,9 @@ import pytest
 import pytest_twisted
 from aiortc import RTCCertificate
 
-from avisiod.gateway import rtcp, rtp, wire
+from avisiod.gateway import ice_path, rtcp, rtp, wire
 from avisiod.gateway.browser_leg import Outside
+from avisiod.gateway.ice_path import Ports
 from avisiod.gateway.leg import Kind
 from avisiod.gateway.manifest import RecordingFacts
 from avisiod.gateway.media_call import SILENCE, MediaCall
@@ -44,8 +46,7 @@ class Shop:
         )  # fmt: skip
         self.phone_ports = UdpPorts("127.0.0.1", self.settings.phone_ports, width=2)
         self.outside = Outside(
-            ports=UdpPorts("127.0.0.1", self.settings.outside_ports),
-            announced="",
+            ports=(Ports(UdpPorts("127.0.0.1", self.settings.outside_ports)),),
             silent_s=6,
             certificate=CERTIFICATE,
         )
@@ -195,7 +196,7 @@ async def test_media_passes_both_ways_once_bridged_and_not_before(scene):
 async def test_the_page_may_be_in_an_ipv6_network_while_the_phone_is_not(scene):
     shop = scene.call._shop
     ports = UdpPorts("::1", shop.settings.outside_ports)
-    shop.outside = msgspec.structs.replace(shop.outside, ports=ports)
+    shop.outside = msgspec.structs.replace(shop.outside, ports=(Ports(ports),))
     page = scene.page = Page(scene.monkeypatch)
     scene.monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda **_: ["::1"])
     answer = transport_of(await scene.call.open_outside("s1", sdp_offer(await page.offer()), []))
@@ -207,6 +208,52 @@ async def test_the_page_may_be_in_an_ipv6_network_while_the_phone_is_not(scene):
     await scene.both_send(KEY, 3)
     await until(lambda: len(scene.seen(102)) == 3, "the page has all")
     await until(lambda: len(scene.phone.received[Kind.VIDEO]) == 3, "the phone has all")
+
+
+async def both_versions(scene, lives_in):
+    shop = scene.call._shop
+    pools = [UdpPorts(address, shop.settings.outside_ports) for address in ("::1", "127.0.0.1")]
+    shop.outside = msgspec.structs.replace(shop.outside, ports=tuple(Ports(pool) for pool in pools))
+    page = scene.page = Page(scene.monkeypatch)
+    scene.monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda **_: [lives_in])
+    answer = transport_of(await scene.call.open_outside("s1", sdp_offer(await page.offer()), []))
+    told = [each.split() for each in answer.candidates]
+    assert [each[4] for each in told] == ["::1", "127.0.0.1"]
+    assert int(told[0][3]) > int(told[1][3]), "IPv6 first (RFC 8421)"
+    first, last = shop.settings.outside_ports
+    assert all(first <= int(each[5]) <= last for each in told)
+    await page.ice_to(answer)
+    await page.dtls_to(answer)
+    await scene.flowing()
+    scene.call.bridge(time.monotonic() + 60)
+    await scene.both_send(KEY, 3)
+    await until(lambda: len(scene.seen(102)) == 3, "the page has all")
+    await until(lambda: len(scene.phone.received[Kind.VIDEO]) == 3, "the phone has all")
+
+
+@scene
+async def test_of_a_box_with_both_ip_versions_a_page_takes_ipv6_where_it_has_that_alone(scene):
+    await both_versions(scene, "::1")
+
+
+@scene
+async def test_of_a_box_with_both_ip_versions_a_page_takes_ipv4_where_it_has_that_alone(scene):
+    await both_versions(scene, "127.0.0.1")
+
+
+@scene
+async def test_an_address_that_is_gone_keeps_nobody_away_who_comes_by_the_other(scene):
+    told = []
+    scene.monkeypatch.setattr(ice_path.log, "log", lambda level, text, error: told.append((level, str(error))))
+    shop = scene.call._shop
+    pools = [UdpPorts(address, shop.settings.outside_ports) for address in ("2001:db8::1", "127.0.0.1")]
+    shop.outside = msgspec.structs.replace(shop.outside, ports=tuple(Ports(pool) for pool in pools))
+    for page in ("s1", "s2"):
+        offer = sdp_offer(await Page(scene.monkeypatch).offer())
+        answer = transport_of(await scene.call.open_outside(page, offer, []))
+        assert [each.split()[4] for each in answer.candidates] == ["127.0.0.1"]
+    assert [level for level, _ in told] == [logging.WARNING, logging.DEBUG]
+    assert all("2001:db8::1" in error for _, error in told)
 
 
 @scene

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 import pytest_twisted
 
+from avisiod.gateway.ice_path import Ports
 from avisiod.gateway.leg import Codec, Kind, MediaLine
 from avisiod.gateway.media_call import MediaCall
 from avisiod.gateway.passage import Passage, ssrcs
@@ -23,7 +24,7 @@ class TwoHomedShop(Shop):
         super().__init__()
         self.phone_ports = UdpPorts(INSIDE, self.settings.phone_ports, width=2)
         ports = UdpPorts(OUTSIDE, self.settings.outside_ports)
-        self.outside = msgspec.structs.replace(self.outside, ports=ports)
+        self.outside = msgspec.structs.replace(self.outside, ports=(Ports(ports),))
 
 
 @pytest_twisted.ensureDeferred

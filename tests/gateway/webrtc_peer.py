@@ -21,6 +21,7 @@ from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 from twisted.internet.defer import Deferred
 
 from avisiod.gateway.browser_leg import BrowserLeg, IceDtls, Outside
+from avisiod.gateway.ice_path import Ports
 from avisiod.gateway.leg import Codec, Kind, MediaLine
 
 LINES = {
@@ -54,6 +55,7 @@ class AnyPort:
         self.given_back: list[int] = []
         self.rested: list[int] = []
         """Of those given back, which a peer was told of."""
+        self.wanting = False
 
     def take(self, now: float) -> tuple[socket.socket, ...]:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -68,7 +70,7 @@ class AnyPort:
 
 
 def outside(silent_s: float = 6.0, certificate: RTCCertificate = CERTIFICATE, announced: str = "") -> Outside:
-    return Outside(ports=AnyPort(), announced=announced, silent_s=silent_s, certificate=certificate)
+    return Outside(ports=(Ports(AnyPort(), announced),), silent_s=silent_s, certificate=certificate)
 
 
 class Heard:

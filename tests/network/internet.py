@@ -1,7 +1,8 @@
 """A small internet: the prison's LAN and the box on one side, a relative's page behind NAT on the other.
 
 phones 10.1.0.2 - 10.1.0.1 box 192.0.2.1 - 192.0.2.254 core - 198.51.100.1 home 192.168.1.1 - 192.168.1.2 page
-                                                          \\- 203.0.113.1 mobile 10.64.0.1 -- 10.64.0.2 page
+                                                          |\\- 203.0.113.1 mobile 10.64.0.1 -- 10.64.0.2 page
+ fd01::2 --- fd01::1 box 2001:db8:1::1 - 2001:db8:1::fe core - 2001:db8:2::fe -- 2001:db8:2::2 page6 (IPv6 alone)
 """
 
 import contextlib
@@ -11,6 +12,8 @@ from tests.network.networks import Network
 
 PHONES, BOX_INSIDE, BOX_OUTSIDE, CORE = "10.1.0.2", "10.1.0.1", "192.0.2.1", "192.0.2.254"
 HOME, MOBILE = "198.51.100.1", "203.0.113.1"
+PHONES6, BOX_INSIDE6, BOX_OUTSIDE6, CORE6 = "fd01::2", "fd01::1", "2001:db8:1::1", "2001:db8:1::fe"
+PAGE6 = "2001:db8:2::2"
 
 _NAT = """table ip nat {
   chain leave { type nat hook postrouting priority 100; oifname "wan" masquerade random; }
@@ -60,6 +63,7 @@ class Internet:
             self.box = made.enter_context(Network("box"))
             self.phones = made.enter_context(Network("phones"))
             self.page = made.enter_context(Network("page"))
+            self.page6 = made.enter_context(Network("page6"))
             self.home = made.enter_context(Access("home"))
             self.mobile = made.enter_context(Access("mobile"))
             self._connect()
@@ -79,6 +83,18 @@ class Internet:
             access.link("lan", f"{inner}.1/24", self.page, access.name, f"{inner}.2/24")
         self.page.run("ip", "link", "set", "mobile", "down")
         self.page.route("192.168.1.1")
+        self._connect_ipv6()
+
+    def _connect_ipv6(self) -> None:
+        self.box.address6("lan", f"{BOX_INSIDE6}/64")
+        self.phones.address6("eth0", f"{PHONES6}/64")
+        self.box.address6("wan", f"{BOX_OUTSIDE6}/64")
+        self.core.address6("box", f"{CORE6}/64")
+        self.box.route(CORE6)
+        self.page6.cable("wan", self.core, "page6")
+        self.page6.address6("wan", f"{PAGE6}/64")
+        self.core.address6("page6", "2001:db8:2::fe/64")
+        self.page6.route("2001:db8:2::fe")
 
     def go_mobile(self) -> None:
         """The page leaves the Wi-Fi; the mobile network takes over."""

@@ -66,18 +66,28 @@ class Network:
 
     def link(self, device: str, address: str, peer: "Network", peer_device: str, peer_address: str) -> None:
         """A cable to another network; addresses with their prefix length."""
+        self.cable(device, peer, peer_device)
+        self.run("ip", "address", "add", address, "dev", device)
+        peer.run("ip", "address", "add", peer_address, "dev", peer_device)
+
+    def cable(self, device: str, peer: "Network", peer_device: str) -> None:
+        """A cable to another network, without addresses."""
         self.run("ip", "link", "add", device, "type", "veth", "peer", "name", peer_device, "netns", str(peer.pid))
-        for network, name, own in ((self, device, address), (peer, peer_device, peer_address)):
-            network.run("ip", "address", "add", own, "dev", name)
-            network.run("ip", "link", "set", name, "up")
+        self.run("ip", "link", "set", device, "up")
+        peer.run("ip", "link", "set", peer_device, "up")
+
+    def address6(self, device: str, address: str) -> None:
+        """An IPv6 address, of use at once: nobody else has it."""
+        self.run("ip", "address", "add", address, "dev", device, "nodad")
 
     def route(self, gateway: str, destination: str = "default") -> None:
         """Send there, by way of the gateway, what is not local."""
-        self.run("ip", "route", "replace", destination, "via", gateway)
+        version = "-6" if ":" in gateway else "-4"
+        self.run("ip", version, "route", "replace", destination, "via", gateway)
 
     def forward(self) -> None:
         """Be a router."""
-        self.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        self.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
 
     def rules(self, text: str) -> None:
         """nftables rules, in place of the earlier ones."""

@@ -11,16 +11,22 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.e2e.stage import Stage, make_certificate
 from tests.network.firewall import adapted
-from tests.network.internet import BOX_INSIDE, BOX_OUTSIDE, CORE, PHONES, Internet
+from tests.network.internet import BOX_INSIDE, BOX_OUTSIDE, BOX_OUTSIDE6, CORE, PHONES, Internet
 from tests.peers import assets
 from tests.peers.baresip import BaresipPhone
 from tests.peers.browser import Chromium, Relative
 from tests.peers.processes import Process
 
 ETC = Path(__file__).resolve().parents[2] / "etc"
+NAME = "visio.example"
 SECRET = "shared-with-coturn"
 CALL_S = 300
 """As the phone's film and speech last."""
+
+
+def leads_to(address: str) -> str:
+    """A flag of Chromium: the portal's name is that of this address, without a resolver."""
+    return f"--host-resolver-rules=MAP {NAME} {address}"
 
 
 class Place(Stage):
@@ -36,10 +42,16 @@ class Place(Stage):
             "media": {
                 "phone_address": BOX_INSIDE,
                 "outside_address": BOX_OUTSIDE,
+                "outside_address_ipv6": BOX_OUTSIDE6,
                 "outside_silent_s": 3.0,
                 "ice_servers": [{"urls": [f"turns:{CORE}:443?transport=tcp"], "secret_file": str(secret)}],
             },
-            "portal": {"address": BOX_OUTSIDE, "port": 443, "public_url": f"https://{BOX_OUTSIDE}"},
+            "portal": {
+                "address": BOX_OUTSIDE,
+                "address_ipv6": BOX_OUTSIDE6,
+                "port": 443,
+                "public_url": f"https://{NAME}",
+            },
         }
         super().__init__(folder, settings=settings, edge_address=BOX_INSIDE)
         self._made = contextlib.ExitStack()
@@ -54,7 +66,7 @@ class Place(Stage):
                 made.callback(super().stop)
             self.firewall()
             with self.net.page.entered():
-                self.chromium = made.enter_context(Chromium(flags=self._trusted()))
+                self.chromium = made.enter_context(Chromium(flags=[*self._trusted(), leads_to(BOX_OUTSIDE)]))
             self._made = made.pop_all()
         return self
 
@@ -70,6 +82,7 @@ class Place(Stage):
             "prison": '"lan"',
             "outside": '"wan"',
             "phones": "{ 10.1.0.0/24 }",
+            "phones6": "{ fd01::/64 }",
             "admins": "{ 10.1.0.240/28 }",
             "sip": str(self.edge.port),
             "sips": str(self.edge.tls_port or 5061),

@@ -17,6 +17,10 @@ pytestmark = [pytest.mark.peer, pytest.mark.e2e, pytest.mark.timeout(120)]
 WITHIN_S = 3.0
 
 
+def family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 def tcp(network: Network, address: str, port: int) -> bool:
     """Whether a connection from there comes about."""
     with network.entered(), contextlib.suppress(OSError), socket.create_connection((address, port), WITHIN_S):
@@ -27,7 +31,7 @@ def tcp(network: Network, address: str, port: int) -> bool:
 @contextlib.contextmanager
 def listening(network: Network, address: str, port: int, kind: socket.SocketKind) -> Iterator[socket.socket]:
     """A program of the box that listens there, whatever the firewall says."""
-    with network.entered(), socket.socket(socket.AF_INET, kind) as ear:
+    with network.entered(), socket.socket(family(address), kind) as ear:
         ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         ear.bind((address, port))
         if kind is socket.SOCK_STREAM:
@@ -39,7 +43,7 @@ def heard(place: Place, source: Network, address: str, port: int) -> bool:
     """Whether a datagram from there reaches a program that is bound to that port."""
     with listening(place.net.box, address, port, socket.SOCK_DGRAM) as ear, source.entered():
         ear.settimeout(WITHIN_S)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mouth:
+        with socket.socket(family(address), socket.SOCK_DGRAM) as mouth:
             for _ in range(3):
                 with contextlib.suppress(OSError):
                     mouth.sendto(b"anybody there?", (address, port))

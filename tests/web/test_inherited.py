@@ -5,25 +5,28 @@ import subprocess
 import sys
 
 TAKE = """
-import os, sys
-port, number = int(sys.argv[1]), int(sys.argv[2])
-if number:
-    os.dup2(number, 3)
-    os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+import fcntl, os, sys
+port, numbers = int(sys.argv[1]), [int(each) for each in sys.argv[2:]]
+kept = [fcntl.fcntl(each, fcntl.F_DUPFD, 100) for each in numbers]
+for place, each in enumerate(kept):
+    os.dup2(each, 3 + place)
+if kept:
+    os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(kept)))
 from avisiod.web import inherited
 found = inherited.take(port)
-if found is None:
+if not found:
     sys.exit(3)
-found.setblocking(True)
-connection, _ = found.accept()
-connection.sendall(b"served")
+for each in found:
+    each.setblocking(True)
+    connection, _ = each.accept()
+    connection.sendall(b"served")
 """
-"""Takes the socket as systemd hands it over: as descriptor 3, and told for whom it is."""
+"""Takes sockets as systemd hands them over: as descriptors 3 and on, and told for whom they are."""
 
 
-def taking(port: int, listening: socket.socket | None) -> subprocess.Popen[bytes]:
-    handed = [listening.fileno()] if listening else []
-    argv = [sys.executable, "-c", TAKE, str(port), str(*handed or [0])]
+def taking(port: int, *listening: socket.socket) -> subprocess.Popen[bytes]:
+    handed = [each.fileno() for each in listening]
+    argv = [sys.executable, "-c", TAKE, str(port), *map(str, handed)]
     return subprocess.Popen(argv, pass_fds=handed, stderr=subprocess.PIPE)
 
 
@@ -36,6 +39,17 @@ def test_a_socket_that_systemd_opened_is_served() -> None:
     assert process.wait(30) == 0
 
 
+def test_each_address_that_systemd_opened_is_served() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as first:
+        port = first.getsockname()[1]
+        with socket.create_server(("::1", port), family=socket.AF_INET6) as second:
+            process = taking(port, first, second)
+    for address in ("127.0.0.1", "::1"):
+        with socket.create_connection((address, port), timeout=30) as page:
+            assert page.recv(100) == b"served"
+    assert process.wait(30) == 0
+
+
 def test_a_socket_on_another_port_is_not_used_and_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         process = taking(listening.getsockname()[1] ^ 1, listening)
@@ -45,4 +59,4 @@ def test_a_socket_on_another_port_is_not_used_and_told() -> None:
 
 
 def test_without_systemd_nothing_is_taken() -> None:
-    assert taking(443, None).wait(30) == 3
+    assert taking(443).wait(30) == 3
