@@ -6,7 +6,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from avisiod.store.database import Database, open_database
+from avisiod.store.database import Database
+from avisiod.store.opening import open_database
 from tests.peers import ports
 from tests.peers.postgres import Postgres
 

@@ -21,7 +21,7 @@ from avisiod.config.settings import Config
 from avisiod.gateway.manifest import fsync_folder
 from avisiod.store import backup
 from avisiod.store.backup import Progress
-from avisiod.store.database import is_url
+from avisiod.store.opening import is_url
 
 
 class CannotBackUp(Exception):

@@ -16,7 +16,8 @@ from avisiod.office.counter import actor_of
 from avisiod.office.desk import Desk, perform, site_of
 from avisiod.office.plan import Problem, Refused, Who
 from avisiod.ports import StoreUnavailable
-from avisiod.store.database import Database, is_url, open_database
+from avisiod.store.database import Database
+from avisiod.store.opening import is_url, open_database
 
 Progress = Callable[[str, int, int], None]
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from avisiod.ports import StoreUnavailable
 from avisiod.store import database, dumps
-from avisiod.store.database import Database, inspect, is_url, open_database
+from avisiod.store.database import Database, inspect
+from avisiod.store.opening import is_url, open_database
 from avisiod.store.trail_check import Verdict, verify
 
 _MODE = 0o600

@@ -76,20 +76,6 @@ class Database:
         self._engine.dispose()
 
 
-def open_database(where: str | Path) -> Database:
-    """Open, check and bring up to date: a PostgreSQL database by its URL, else the SQLite file at this path."""
-    if is_url(where):
-        from avisiod.store.postgresql import PostgresDatabase  # needs libpq, which a box with a file need not have
-
-        return PostgresDatabase(str(where))
-    return Database(Path(where))
-
-
-def is_url(where: str | Path) -> bool:
-    """Whether this names a database of a PostgreSQL server."""
-    return str(where).startswith(("postgresql:", "postgresql+psycopg:"))
-
-
 def _engine(path: Path) -> Engine:
     # hide_parameters: an error's text must not quote numbers or HA1 values
     engine = create_engine(

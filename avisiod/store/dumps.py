@@ -10,7 +10,8 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from avisiod.ports import StoreUnavailable
-from avisiod.store.database import open_database, refuse_newer
+from avisiod.store.database import refuse_newer
+from avisiod.store.opening import open_database
 from avisiod.store.trail_check import Verdict, verify
 
 SCHEMA = "public"

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, create_engine, func, or_, select
 from sqlalchemy.exc import DBAPIError
 
-from avisiod.store.database import is_url
+from avisiod.store.opening import is_url
 from avisiod.store.schema import phones
 from avisiod.store.schema_rules import authorisations, detainees, schedule_exceptions, windows
 

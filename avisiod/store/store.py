@@ -50,7 +50,8 @@ from avisiod.store import (
     readiness,
     recordings,
 )
-from avisiod.store.database import Database, open_database
+from avisiod.store.database import Database
+from avisiod.store.opening import open_database
 
 T = TypeVar("T")
 Deferred = defer.Deferred

@@ -13,7 +13,7 @@ import yaml
 
 from avisiod.cli.main import main
 from avisiod.gateway.manifest import Manifest, digest, encode
-from avisiod.store.database import open_database
+from avisiod.store.opening import open_database
 from tests.e2e.stage import make_certificate
 from tests.store.people import pay_in, settle_in
 

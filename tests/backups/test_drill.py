@@ -14,7 +14,7 @@ from avisiod.backups import contents, sealed
 from avisiod.calls import ledger
 from avisiod.calls.ids import CallId
 from avisiod.store import books, calls, progress, trail_check
-from avisiod.store.database import open_database
+from avisiod.store.opening import open_database
 from tests.store.people import ANNA, paid_call
 from tests.store.records import entry
 

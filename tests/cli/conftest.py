@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from avisiod.cli.main import main
-from avisiod.store.database import open_database
+from avisiod.store.opening import open_database
 
 
 class Ctl:

@@ -16,7 +16,7 @@ from avisiod.cli import manual
 from avisiod.cli.main import avisioctl, main
 from avisiod.office.kinds import kinds
 from avisiod.store import pins
-from avisiod.store.database import open_database
+from avisiod.store.opening import open_database
 from tests.peers.signer import Signer
 
 from .conftest import Ctl

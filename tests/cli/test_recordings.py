@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from avisiod.office import retention_record
-from avisiod.store.database import Database, open_database
+from avisiod.store.database import Database
+from avisiod.store.opening import open_database
 from tests.office.shelf import NOW, Shelf
 
 from .conftest import Ctl

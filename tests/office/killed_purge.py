@@ -18,7 +18,8 @@ from avisiod.office import recordings  # noqa: F401 - its operations
 from avisiod.office.desk import Desk, perform
 from avisiod.office.plan import Who
 from avisiod.store import retention, trail_check
-from avisiod.store.database import Database, open_database
+from avisiod.store.database import Database
+from avisiod.store.opening import open_database
 from tests.office.shelf import NOW, Shelf
 from tests.store.killed import in_child
 

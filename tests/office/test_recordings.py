@@ -17,7 +17,8 @@ from avisiod.gateway.manifest import Manifest, RecordingFacts, encode
 from avisiod.office import recording_files, recordings, retention_record
 from avisiod.store import recordings as store_recordings
 from avisiod.store import retention, trail_check
-from avisiod.store.database import Database, open_database
+from avisiod.store.database import Database
+from avisiod.store.opening import open_database
 
 from .conftest import Office
 from .shelf import DAY, NOW, Shelf

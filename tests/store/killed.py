@@ -17,7 +17,7 @@ from avisiod.calls import ledger
 from avisiod.calls.ids import CallId
 from avisiod.calls.reasons import EndReason
 from avisiod.ports import CallRecord, InvitationRecord, InvitationSpent, StoreRefused
-from avisiod.store import books, calls, database, events, progress, trail_check
+from avisiod.store import books, calls, database, events, opening, progress, trail_check
 from avisiod.store.schema import calls as calls_table
 from tests.store.people import ANNA, paid_call, pay_in, settle_in
 from tests.store.records import after, entry
@@ -58,7 +58,7 @@ def played(name: CallId) -> list[tuple[CallRecord, Any, tuple[Any, ...]]]:
 
 def play(where: str, name: CallId, die_after: int) -> None:
     """Play one call; SIGKILL to ourselves at that statement, BEGIN and COMMIT counted as well."""
-    opened = database.open_database(Path(where) if where.startswith("/") else where)
+    opened = opening.open_database(Path(where) if where.startswith("/") else where)
     seen = 0
 
     def count(*_: object) -> None:
@@ -79,7 +79,7 @@ def play(where: str, name: CallId, die_after: int) -> None:
 
 def restarted(where: str, name: CallId) -> dict[str, Any]:
     """What the next start finds, after it has ended what was open; and what a late retry of the end does."""
-    opened = database.open_database(Path(where) if where.startswith("/") else where)
+    opened = opening.open_database(Path(where) if where.startswith("/") else where)
     try:
         with opened.writing() as connection:
             progress.end_open(connection, EndReason.SERVICE_RESTARTED, after(999), 5.0)
@@ -126,7 +126,7 @@ def _retry(opened: database.Database, name: CallId) -> str:
 
 def prepare(where: str) -> None:
     """People, and money for many calls."""
-    opened = database.open_database(Path(where) if where.startswith("/") else where)
+    opened = opening.open_database(Path(where) if where.startswith("/") else where)
     with opened.writing() as connection:
         settle_in(connection)
         pay_in(connection, 100_000)

@@ -14,7 +14,7 @@ from avisiod.calls import ledger
 from avisiod.calls.ids import CallId
 from avisiod.ports import StoreUnavailable
 from avisiod.store import backup, books, calls, database, dumps, progress, schema_rules, trail_check
-from avisiod.store.database import open_database
+from avisiod.store.opening import open_database
 from tests.peers.postgres import Postgres
 
 from .people import ANNA, paid_call, pay_in, settle_in

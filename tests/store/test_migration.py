@@ -7,7 +7,7 @@ from typing import Any
 import alembic.command
 from sqlalchemy import Connection, create_engine, make_url, text
 
-from avisiod.store import calls, contacts, database, events, phones, trail, trail_check
+from avisiod.store import calls, contacts, database, events, opening, phones, trail, trail_check
 from avisiod.store.database import Database
 
 from .records import CALL, CONTACT, LAWYER, PHONE, START
@@ -47,7 +47,7 @@ def test_data_of_the_first_version_survives_the_upgrade(where: Path | str) -> No
     with engine.begin() as connection:
         first_version(connection)
     engine.dispose()
-    upgraded: Database = database.open_database(where)
+    upgraded: Database = opening.open_database(where)
     with upgraded.writing() as connection:
         assert phones.get(connection, PHONE.id) == PHONE
         assert contacts.by_number(connection, CONTACT.number) == CONTACT

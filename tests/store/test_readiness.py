@@ -8,7 +8,8 @@ from sqlalchemy import Connection, insert, update
 
 from avisiod.__main__ import check_files
 from avisiod.store import readiness, schema, schema_rules
-from avisiod.store.database import Database, open_database
+from avisiod.store.database import Database
+from avisiod.store.opening import open_database
 
 from .people import ANNA, settle_in
 from .records import CONTACT, PHONE, START
