@@ -8,6 +8,7 @@ from twisted.internet.threads import deferToThread
 
 from avisiod import log
 from avisiod.config.settings import Config
+from avisiod.devices.hooks.teller import HookTeller
 from avisiod.gateway.media_gateway import MediaGateway
 from avisiod.gateway.sip_gateway import SipGateway
 from avisiod.gateway.transcode_gateway import TranscodeGateway
@@ -37,6 +38,7 @@ class Rooms(Protocol):
     disk: RecordingsDisk
     counter: Counter
     telemetry: Telemetry
+    hooks: HookTeller
     sip: SipGateway
     media: MediaGateway
     transcoders: TranscodeGateway
@@ -83,6 +85,7 @@ class Adoption:
             daemon.disk.keep_free(config.recordings.keep_free_bytes)
             daemon.counter.site = site_of(config)
             daemon.telemetry.adopt(config)
+            daemon.hooks.adopt(config.hooks)
             for pool in (daemon.sip, daemon.media, daemon.transcoders):
                 pool.take_up(config)
             try:

@@ -45,6 +45,7 @@ AT_RELOAD = frozenset(
         "modem.texts_folder",
         "store.audit_days",
         "store.inventory_file",
+        "hooks.silent",
         "log.level",
     }
 )

@@ -43,6 +43,7 @@ class HookTeller:
     def __init__(self, reactor: Any, settings: Hooks, metrics: HookMetrics) -> None:
         self._reactor = reactor
         self._settings = settings
+        self._silent = settings.silent
         self._metrics = metrics
         self._waiting: list[Happening] = []
         self._line: _Line | None = None
@@ -53,13 +54,17 @@ class HookTeller:
         """See ports.SiteEvents."""
         if event not in EVENTS:
             raise ValueError(f"{event!r} is not an event of hook_runner.EVENTS")
-        if not self._settings.socket_file or event in self._settings.silent:
+        if not self._settings.socket_file or event in self._silent:
             return
         if len(self._waiting) >= WAITING:
             self._metrics.told(event, "dropped")
             return
         self._waiting.append(Happening(event=event, facts={name: _clean(value) for name, value in facts.items()}))
         self._flush()
+
+    def adopt(self, settings: Hooks) -> None:
+        """Take up of which events nobody is told; the socket stays."""
+        self._silent = settings.silent
 
     def stop(self) -> None:
         """Tell nothing more."""

@@ -1,11 +1,15 @@
 """The site's scripts: the daemon tells, the service runs them in a process of its own, and outcomes come back."""
 
+import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -17,8 +21,10 @@ from avisiod.hook_runner import EVENTS, Happening, environment, scripts
 from avisiod.metrics.hooks import HookMetrics
 from tests.devices.conftest import until
 from tests.e2e.stage import ROOT
+from tests.peers.authority import Authority
 from tests.peers.ports import free_port
 from tests.peers.processes import Process
+from tests.peers.waiting import wait_until
 
 
 class Metrics:
@@ -291,6 +297,124 @@ def test_a_switch_that_does_not_answer_is_a_failure(tmp_path):
     (tmp_path / "poe-ports").write_text("cell1 127.0.0.1:9 1.7\n")
     (tmp_path / "restart-poe-port.conf").write_text("OFF_S=0\n")
     assert shipped("restart-poe-port", tmp_path, event="phone-offline", phone="cell1").returncode != 0
+
+
+@pytest.fixture
+def web_switch(tmp_path):
+    """The interface of a switch over TLS: what was asked of it, and statuses that it answers first."""
+    asked, statuses = [], []
+
+    class Port(BaseHTTPRequestHandler):
+        def do_PUT(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            good = self.headers["Authorization"] == "Bearer secret-word"
+            asked.append((self.path, json.loads(body)["enabled"]))
+            self.send_response((statuses.pop(0) if statuses else 204) if good else 401)
+            self.send_header("Location", "https://127.0.0.1/elsewhere")
+            self.end_headers()
+
+        do_GET = do_PUT  # noqa: N815 - as above
+
+        def log_message(self, *_):
+            pass
+
+    authority = Authority(tmp_path)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Port)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.issue("switch", "127.0.0.1"))
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    (tmp_path / "poe-ports").write_text(f"cell2 nowhere 8\ncell1 127.0.0.1:{server.server_port} 1/0/7\n")
+    (tmp_path / "poe-http.conf").write_text(
+        f"""[request]
+url = https://{{switch}}/ports/{{port}}/poe
+off = {{"enabled": false}}
+on = {{"enabled": true}}
+ca_file = {authority.file}
+off_s = 0.1   ; seconds
+[headers]
+Content-Type = application/json
+Authorization = Bearer secret-word
+"""
+    )
+    yield asked, statuses
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+OFF, ON = ("/ports/1%2F0%2F7/poe", False), ("/ports/1%2F0%2F7/poe", True)
+
+
+@pytest.mark.peer
+def test_a_port_is_restarted_by_http_once_in_a_while(web_switch, tmp_path):
+    asked, _ = web_switch
+    done = shipped("restart-poe-port-http", tmp_path, event="phone-offline", phone="cell1")
+    assert (done.returncode, done.stdout, asked) == (0, "the port of cell1 was without power for 0.1 s\n", [OFF, ON])
+    assert "left alone" in shipped("restart-poe-port-http", tmp_path, event="phone-offline", phone="cell1").stdout
+    other = shipped("restart-poe-port-http", tmp_path, event="phone-offline", phone="cell9")
+    assert (other.stdout, asked) == ("no port is listed for cell9\n", [OFF, ON])
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(
+    ("statuses", "code", "expected"),
+    [([204, 500, 503], 0, [OFF, ON, ON, ON]), ([500], 1, [OFF, ON]), ([302], 1, [OFF, ON])],
+    ids=["the power comes back though the switch stumbles", "refused", "elsewhere"],
+)
+def test_a_switch_that_refuses_is_a_failure_and_the_power_is_given_back(
+    web_switch, tmp_path, statuses, code, expected
+):
+    asked, answers = web_switch
+    answers += statuses
+    done = shipped("restart-poe-port-http", tmp_path, event="phone-offline", phone="cell1")
+    assert (done.returncode, asked) == (code, expected), done.stdout
+    assert "secret-word" not in done.stdout + done.stderr
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(
+    "change", [("https://", "http://"), ("ca_file = ", "ca = "), ("[request]", "[asked]"), ("secret-word", "other")]
+)
+def test_a_switch_that_cannot_be_asked_safely_gets_no_order(web_switch, tmp_path, change):
+    asked, _ = web_switch
+    file = tmp_path / "poe-http.conf"
+    file.write_text(file.read_text().replace(*change))
+    done = shipped("restart-poe-port-http", tmp_path, event="phone-offline", phone="cell1")
+    assert done.returncode == 1
+    assert done.stdout
+    assert not asked or change[0] == "secret-word"
+
+
+@pytest.mark.peer
+def test_the_power_comes_back_by_http_though_the_script_is_ended(web_switch, tmp_path):
+    asked, _ = web_switch
+    file = tmp_path / "poe-http.conf"
+    file.write_text(file.read_text().replace("off_s = 0.1", "off_s = 60"))
+    environment = {"PATH": os.environ["PATH"], "AVISIOD_PHONE": "cell1", "STATE_DIRECTORY": str(tmp_path)}
+    environment["CONFIGURATION_DIRECTORY"] = str(tmp_path)
+    script = subprocess.Popen([SHIPPED / "restart-poe-port-http"], env=environment)
+    wait_until(lambda: asked == [OFF], 20, "the power is off")
+    script.terminate()
+    assert script.wait(20) == 143
+    assert asked == [OFF, ON]
+
+
+@pytest.mark.peer
+@pytest_twisted.ensureDeferred
+async def test_events_fall_silent_and_speak_again_with_a_reload(tmp_path):
+    from twisted.internet import reactor
+
+    metrics = Metrics()
+    teller = HookTeller(reactor, Hooks(socket_file=str(tmp_path / "nowhere")), metrics)
+    teller.happened("phone-online", {})
+    teller.adopt(Hooks(socket_file="/elsewhere", silent=("phone-online",)))
+    teller.happened("phone-online", {})
+    teller.happened("phone-offline", {})
+    teller.adopt(Hooks())
+    teller.happened("phone-online", {})
+    assert metrics.events == ["dropped"] * 3, "nobody listens; what is silent is not even tried"
 
 
 @pytest.fixture
