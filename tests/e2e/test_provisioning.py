@@ -91,6 +91,8 @@ def test_a_phone_boots_from_its_mac_calls_and_is_seen(
     assert "not-a-secret" not in files["accounts"], "the inventory file's password is from before"
     with BootedPhone(tmp_path / "phone", files, user="cell1") as phone:
         phone.wait_registered()
+        with pytest.raises(ValueError, match="dial plan"):
+            phone.dial("*21*0639980001#")
         phone.dial(stage.contacts[0].dialled)
         phone.wait_established(20)
         assert len(stage.wait_code()) == 6

@@ -59,11 +59,18 @@ class BootedPhone(BaresipPhone):
     def __init__(self, folder: Path, files: dict[str, str], **options: Any) -> None:
         super().__init__(folder, register=False, **options)
         self.files = files
+        self._dial_plan = notes(files)["dial"]
         (folder / "accounts").write_text(files["accounts"])
         given = [line for line in files["config"].splitlines() if line and not line.startswith("#")]
         names = {line.split()[0] for line in given}
         own = [line for line in (folder / "config").read_text().splitlines() if line and line.split()[0] not in names]
         (folder / "config").write_text("\n".join([*own, *given]) + "\n")
+
+    def dial(self, number: str) -> None:
+        """As the phone's dial plan lets it; ValueError for anything else."""
+        if not re.fullmatch(self._dial_plan, number):
+            raise ValueError("the dial plan has no such number")
+        super().dial(number)
 
 
 def main() -> None:

@@ -15,6 +15,8 @@ from avisiod.phone_ports import Device
 
 MARGIN_S = 300
 """What a phone's own limit has beyond the longest call that we allow."""
+DIAL_PLAN = r"\+?[0-9]{2,20}"
+"""Digits, and a plus before them: what else is typed, such as service codes with a star, never leaves the phone."""
 SIP_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
 
 
@@ -36,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     encryption: str
     """`never`, `optional`, `required`."""
     call_limit_s: int
+    dial_plan: str
+    """Regular expression (POSIX extended) of what may be dialled, whole."""
     register_s: int
     audio_codecs: tuple[str, ...]
     """Of OPUS, G722, PCMA, PCMU; the best first."""
@@ -87,6 +91,7 @@ def settings_of(
         transport=where.transport,
         encryption=config.phones.encryption,
         call_limit_s=math.ceil((longest + MARGIN_S) / 60) * 60,
+        dial_plan=DIAL_PLAN,
         register_s=600,
         audio_codecs=config.phones.audio_codecs,
         time_zone=config.site.time_zone,

@@ -51,6 +51,27 @@ def test_xml_is_well_formed_whatever_a_phone_is_called(vendor: str, name: str) -
     assert "new.rom" in text or vendor == "grandstream"
 
 
+@pytest.mark.parametrize(
+    ("dialled", "leaves"),
+    [
+        ("0639980001", True),
+        ("+33639980001", True),
+        ("0033639980001", True),
+        ("*21#", False),
+        ("++33", False),
+        ("", False),
+        ("anonymous", False),
+        ("0639980001;x", False),
+        ("1" * 21, False),
+    ],
+)
+def test_the_dial_plan_lets_numbers_out_and_nothing_else(dialled: str, leaves: bool) -> None:
+    plan = settings_of(device("generic"), 1, CONFIG, SECRETS).dial_plan
+    assert bool(re.fullmatch(plan, dialled)) is leaves
+    assert plan in rendered("generic", f"{MAC}/config")
+    assert ET.fromstring(rendered("2n", f"{MAC}.xml")).findtext("Phone/Calls/DialPlan") == plan
+
+
 def test_a_grandstream_file_has_each_setting_once_and_in_the_vendors_form() -> None:
     root = ET.fromstring(rendered("grandstream", f"cfg{MAC}.xml"))
     assert (root.tag, root.get("version"), [child.tag for child in root]) == ("gs_provision", "1", ["mac", "config"])
