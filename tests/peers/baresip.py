@@ -140,7 +140,7 @@ class BaresipPhone:
         return [
             "poll_method epoll",
             "statmode_default off",
-            f"sip_listen {self._address}:{self.sip_port}",
+            f"sip_listen {f'[{self._address}]' if ':' in self._address else self._address}:{self.sip_port}",
             "call_local_timeout 600",
             f"audio_source aufile,{self._sound}",
             f"rtp_ports {self._rtp_ports[0]}-{self._rtp_ports[1]}",

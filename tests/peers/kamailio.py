@@ -82,8 +82,8 @@ class Kamailio:
         if realm != REALM:
             local = local.replace('##!substdef "!EDGE_REALM!avisio!g"', f'#!substdef "!EDGE_REALM!{realm}!g"')
         listeners = [
-            f"listen=udp:{address}:{self.port}",
-            f"listen=tcp:{address}:{self.port}",
+            f"listen=udp:{self.edge}",
+            f"listen=tcp:{self.edge}",
             f"listen=udp:127.0.0.1:{self.inner_port}",
             f"listen=tcp:127.0.0.1:{self.metrics_port}",
         ]
@@ -92,7 +92,7 @@ class Kamailio:
             local = re.sub(r'(?m)^(#!substdef "!EDGE_TLS!)[^!]*', rf"\g<1>{folder / 'tls.cfg'}", local)
             tls_file = (CONFIGURATION / "tls.cfg").read_text().replace("/etc/avisiod/kamailio/", f"{folder}/")
             (folder / "tls.cfg").write_text(tls_file)
-            listeners += ["#!define WITH_TLS", f"listen=tls:{address}:{self.tls_port}", "enable_tls=yes"]
+            listeners += ["#!define WITH_TLS", f"listen=tls:{self._host}:{self.tls_port}", "enable_tls=yes"]
         local = re.sub(r"(?m)^listen=.*\n", "", local)
         (folder / "kamailio-local.cfg").write_text("\n".join(listeners) + "\n" + local)
         (folder / "workers.list").write_text("".join(f"1 sip:{host}:{port}\n" for host, port in workers))
@@ -101,7 +101,11 @@ class Kamailio:
     @property
     def edge(self) -> str:
         """Where phones register, for BaresipPhone's `edge`."""
-        return f"{self.address}:{self.port}"
+        return f"{self._host}:{self.port}"
+
+    @property
+    def _host(self) -> str:
+        return f"[{self.address}]" if ":" in self.address else self.address
 
     @property
     def process(self) -> Process:
@@ -121,10 +125,12 @@ class Kamailio:
         """Whether it answers OPTIONS now."""
         if self.process.returncode is not None:
             self.process.wait_for_line("(?!)", 0)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.settimeout(0.3)
             probe.connect((self.address, self.port))
-            here = "{}:{}".format(*probe.getsockname())
+            host, port = probe.getsockname()[:2]
+            here = f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
             try:
                 probe.send(_options(here, self.edge))
                 return probe.recv(4096).startswith(b"SIP/2.0 200")
