@@ -23,6 +23,10 @@ def main() -> int:
 
     if given.check_config is not None:
         return check_files(given.check_config or given.config)
+    if not given.list_sip_workers:
+        from avisiod.gateway import prefork
+
+        prefork.prepare(lambda: check.load(given.config))
     try:
         # The edge, which asks for the list, does not see the files that the settings name.
         config = check.load(given.config, files=not given.list_sip_workers)

@@ -1,5 +1,6 @@
 """The settings of /etc/avisiod/avisiod.yaml: one class a section, every key with its unit and default."""
 
+import os
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -307,3 +308,8 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
         The spare one takes the calls that only hear that all lines are busy, and those of one that is restarted.
         """
         return self.sip.workers or -(-self.calls.capacity // self.sip.dialogues_per_worker) + 1
+
+    @property
+    def media_workers(self) -> int:
+        """How many media workers run: one for each core unless the settings say otherwise."""
+        return self.media.workers or os.cpu_count() or 1

@@ -1,7 +1,6 @@
 """Control's side of the avisiod-media workers: each call lives on one worker, chosen when it opens."""
 
 import logging
-import os
 import socket
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -98,9 +97,8 @@ class MediaGateway(WorkerPool):
         self.transcoders = transcoders
         if transcoders is not None:
             transcoders.on_relink = self._relink
-        count = config.media.workers or os.cpu_count() or 1
         self._worker_of: dict[str, int] = {}
-        settings = settings_of(config, count)
+        settings = settings_of(config, config.media_workers)
         super().__init__(
             reactor, clock, "avisiod.gateway.media_worker", settings, lambda n: _MediaLink(self, n), self._down
         )

@@ -13,7 +13,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet import interfaces, protocol
 from twisted.internet.defer import Deferred
@@ -21,7 +21,7 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 
 from avisiod.clock import Clock, Timer
-from avisiod.gateway import wire
+from avisiod.gateway import prefork, wire
 
 logger = logging.getLogger(__name__)
 
@@ -97,33 +97,50 @@ class Worker:
         self._stopped_looks = 0
 
     def start(self) -> None:
-        """Spawn it. OSError where the system has no process or descriptor left: tried again after the backoff."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self._started_at = self._clock.now()
-            self._pinged_at = None
-            self._process = self._reactor.spawnProcess(
-                _Child(self),
-                sys.executable,
-                [sys.executable, "-m", self._module],
-                env=dict(os.environ),
-                childFDs={0: 0, 1: 1, 2: 2, wire.WORKER_FD: theirs.fileno()},
-            )
-            self.pid = self._process.pid if self._process is not None else None
+        """Take one that waits, else spawn it.
+
+        OSError where the system has no process or descriptor left: tried again after the backoff.
+        """
+        self._started_at = self._clock.now()
+        self._pinged_at = None
+        waiting = prefork.take(self._module)
+        forked = prefork.ForkedProcess(waiting.pid, _Child(self)) if waiting is not None else None
+        if waiting is not None:
+            ours, self._process = socket.socket(fileno=waiting.link), cast("interfaces.IProcessTransport", forked)
+        else:
+            ours, self._process = self._spawn()
+        with ours:
+            self.pid = self._process.pid
             link = self._make_link()
             self._link = link
             ours.setblocking(False)
             factory = protocol.Factory.forProtocol(lambda: link)
             self._reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, factory)
-        finally:
-            ours.close()
-            theirs.close()
         self._stopped_looks = 0
         self._looking = self._clock.call_at(self._started_at + LOOK_EVERY_S, self._look)
         too_late = self._started_at + CONFIGURED_WITHIN_S
         self._timer = self._clock.call_at(too_late, lambda: self.kill("it did not take its settings in time"))
         configured = self.call(wire.Configure, settings=self._settings)
         configured.addCallbacks(self._configured, self._not_configured)
+        if forked is not None:
+            forked.watch()
+
+    def _spawn(self) -> tuple[socket.socket, interfaces.IProcessTransport]:
+        """A Python of its own, and our end of its socket."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with theirs:
+            try:
+                spawned: interfaces.IProcessTransport = self._reactor.spawnProcess(
+                    _Child(self),
+                    sys.executable,
+                    [sys.executable, "-m", self._module],
+                    env=dict(os.environ),
+                    childFDs={0: 0, 1: 1, 2: 2, wire.WORKER_FD: theirs.fileno()},
+                )
+            except BaseException:
+                ours.close()
+                raise
+        return ours, spawned
 
     def adopt(self, settings: bytes) -> None:
         """New settings, as in `Reconfigure`; whatever is started again later gets them, too."""

@@ -36,7 +36,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         "media": {"workers": 2, "worker_memory_mib": LIMIT_MIB},
     }
     phones = [PhoneEntry(f"cell{n}", f"secret-{n}", f"A {n}") for n in (1, 2)]
-    environment = {"PYTHONPATH": f"{beside}:{ROOT}"}
+    environment = {"PYTHONPATH": f"{beside}:{ROOT}", "AVISIOD_PREFORK": "off"}  # each worker reads it then
     contacts = [SISTER, BROTHER]
     with Stage(folder, settings=settings, phones=phones, contacts=contacts, environment=environment) as stage:
         yield stage
