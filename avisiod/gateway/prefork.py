@@ -1,7 +1,7 @@
 """The first workers of a start: forked from the process that becomes control, with their libraries loaded once.
 
 Twelve interpreters that each load Twisted, aiortc and FFmpeg hold the same bytes twelve times, and take three seconds
-of the processor to get there. Forked, they share what they do not write to (decision 26). They are forked before the
+of the processor to get there. Forked, they share what they do not write to (decision 27). They are forked before the
 settings are read, so that none has a page of memory with something secret in it, and before there is a thread, a
 reactor or an event loop. A worker that ends is replaced by a process of its own (supervisor.py): it gets addresses
 of its own, so that nobody learns those of its sisters by making it crash, over and over.

@@ -137,14 +137,9 @@ class Trial:
             for pid in pids:
                 rollup = self.machine.says("cat", f"/proc/{pid}/smaps_rollup")
                 mib = int(re.findall(r"(?m)^Pss:\s+(\d+)", rollup)[0]) / 1024
-                command = self.machine.says("cat", f"/proc/{pid}/cmdline").split("\0")
-                kind = (
-                    command[2].rpartition(".")[2]
-                    if command[1:2] == ["-m"]
-                    else "control"
-                    if unit == "avisiod"
-                    else "edge"
-                )
+                command = self.machine.says("cat", f"/proc/{pid}/cmdline")
+                worker = re.search(r"avisiod\.gateway\.(\w+)", command)
+                kind = worker[1] if worker else "control" if unit == "avisiod" else "edge"
                 self.memory.setdefault(kind, []).append(mib)
         self.figures["idle_mib"] = sum(map(sum, self.memory.values()))
         tell(f"from start to READY: {self.figures['ready_s']:.1f} s; idle: {self.figures['idle_mib']:.0f} MiB")
