@@ -1,6 +1,6 @@
 """The boundary between control and its workers: one AMP command a class, which is also its documentation.
 
-Control spawns each worker with one end of a socketpair as file descriptor 3 and speaks AMP (twisted.protocols.amp)
+Control starts each worker with one end of a socketpair as file descriptor 3 and speaks AMP (twisted.protocols.amp)
 over it in both directions. Nothing secret is ever in an argv. A worker first receives `Configure`, then serves.
 Times are seconds of CLOCK_MONOTONIC, which all processes of a machine share. Every value is at most 65,535 bytes.
 When the socket closes, control is gone: a SIP worker hangs up its calls and exits, a media worker stops forwarding,
