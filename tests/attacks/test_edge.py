@@ -3,7 +3,6 @@
 import re
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -18,25 +17,6 @@ from tests.peers.sip_worker import Worker
 from tests.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer
-
-PHONES = {f"cell{number}": "secret" for number in range(1, 7)}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("edge")
-
-
-@pytest.fixture(scope="module")
-def worker(folder: Path) -> Iterator[Worker]:
-    with Worker(folder) as worker:
-        yield worker
-
-
-@pytest.fixture(scope="module")
-def edge(folder: Path, worker: Worker) -> Iterator[Kamailio]:
-    with Kamailio(folder / "kamailio", [worker.address], phones=PHONES) as edge:
-        yield edge
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from avisiod.gateway import wire
+from tests.attacks.conftest import PHONES
 from tests.attacks.torture import NO_SIP, RFC_4475, damaged, truncated
 from tests.gateway.sip_scene import NUMBER, OFFER, OFFER_OF_EDGE, Answering, connect
 from tests.peers.kamailio import Kamailio
@@ -24,27 +25,9 @@ from tests.peers.waiting import NotSeen, wait_until
 
 pytestmark = pytest.mark.peer
 
-PHONES = {f"cell{number}": "secret" for number in range(1, 4)}
 EDGE_HOST = "127.0.0.1"
 """Whoever may speak to a worker; 127.0.0.2 may not."""
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("attacks")
-
-
-@pytest.fixture(scope="module")
-def worker(folder: Path) -> Iterator[Worker]:
-    with Worker(folder) as worker:
-        yield worker
-
-
-@pytest.fixture(scope="module")
-def edge(folder: Path, worker: Worker) -> Iterator[Kamailio]:
-    with Kamailio(folder / "kamailio", [worker.address], phones=PHONES) as edge:
-        yield edge
 
 
 @pytest.fixture
