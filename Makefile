@@ -29,7 +29,7 @@ lint: setup
 	.venv/bin/lint-imports --no-cache
 
 check: lint
-	$(PYTHON) -m pytest -q -n 2 --dist loadfile -m 'not peer and not e2e' tests
+	$(PYTHON) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'not peer and not e2e' tests
 
 demo: setup
 	@$(PYTHON) -m demo
@@ -37,11 +37,12 @@ demo: setup
 bench: setup
 	@$(PYTHON) -m tests.bench all
 
-# Two lanes, since most of the time is waiting; a file's tests stay in one, because they share a scene. What fails
-# beside real peers on a busy machine is tried once more, by itself; what fails twice has failed. A run that does not
-# end is ended.
+# Two lanes, since most of the time is waiting; a file's tests stay in one, because they share a scene. Files begin in
+# the order of tests/conftest.py: by itself xdist begins with the one that has the most tests, not the slowest. What
+# fails beside real peers on a busy machine is tried once more, by itself; what fails twice has failed. A run that does
+# not end is ended.
 test: lint
-	timeout -k 10 2700 $(PYTHON) -m pytest -n 2 --dist loadfile tests || \
+	timeout -k 10 2700 $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests || \
 		{ echo "== what failed, once more by itself"; timeout -k 10 1800 $(PYTHON) -m pytest --last-failed tests; }
 
 fuzz: setup
