@@ -150,6 +150,14 @@ def test_no_way_of_writing_the_edges_header_makes_a_phone_another(
     def reject(call: str) -> None:
         worker.ask(wire.RejectInvite, sip_call=call, status=404, reason="no")
 
+    honest = 0
+
+    def settled() -> None:
+        """An honest INVITE is refused as it should be: the worker has read what came before, and is free again."""
+        nonlocal honest
+        wait_until(lambda: phone.authenticated("INVITE", NUMBER, OFFER).status == 404, 30, "the worker is free")
+        honest += 1
+
     mark = worker.told.mark()
     with Answering(worker, reject):
         for forged in FORGED:
@@ -157,12 +165,12 @@ def test_no_way_of_writing_the_edges_header_makes_a_phone_another(
                 good = invite_as(phone).encode()
                 written = good.replace(place, b"\r\n" + forged.removesuffix(b"\r\n") + place, 1)
                 throw([written], (edge.address, edge.port), "127.0.0.1")
+                settled()
         good = invite_as(phone).encode().replace(b"\r\n\r\n", b"\r\n" + FORGED[0] + b"\r\n")
         throw(damaged(good, 200), (edge.address, edge.port), "127.0.0.1")
-        # Refused too, and after all of them: the worker has read them by then.
-        wait_until(lambda: phone.authenticated("INVITE", NUMBER, OFFER).status == 404, 30, "the worker is free")
+        settled()
     invited = [each.arguments["phone"] for each in worker.told.items(mark) if each.command == "Invited"]
-    assert len(invited) > 5, "some came through, as who they are"
+    assert len(invited) - honest > 5, "some of the forged came through, as who they are"
     assert set(invited) == {"cell1"}
 
 
