@@ -92,6 +92,45 @@ async def test_a_strangers_client_hello_hurts_neither_before_nor_after_the_real_
     await run(scenario())
 
 
+@pytest.mark.parametrize("lost", [1, 2, 3, 4], ids=["ClientHello", "ServerHello", "client's keys", "last flight"])
+@pytest_twisted.ensureDeferred
+async def test_a_handshake_goes_on_where_the_beginning_of_a_flight_was_lost(monkeypatch, lost):
+    async def scenario():
+        heard = Heard()
+        page, leg = Page(monkeypatch), BrowserLeg(heard, outside(), [], {})
+        send, receive = page.ice._send, page.ice._recv
+        sides = [""]
+
+        def arrives(side: str, data: bytes) -> bool:
+            if not 19 < data[0] < 64 or side == sides[-1]:
+                return True  # no DTLS, or not the first of its flight
+            sides.append(side)
+            return len(sides) - 1 != lost
+
+        async def lossy_send(data: bytes) -> None:
+            if arrives("page", data):
+                await send(data)
+
+        async def lossy_receive() -> bytes:
+            while not arrives("leg", data := await receive()):
+                pass
+            return data
+
+        monkeypatch.setattr(page.ice, "_send", lossy_send)
+        monkeypatch.setattr(page.ice, "_recv", lossy_receive)
+        if lost == 2:  # ours to repeat: a page that waits longer than we do must not do it for us
+            page.dtls._RTCDtlsTransport__handshake_done = True
+        await joined(page, leg)
+        await until(lambda: heard.states == ["connected"], "the handshake", 30)
+        await page.send(rtp(8))
+        await until(lambda: heard.packets == [(Kind.AUDIO, rtp(8))])
+        assert len(sides) > lost, "there was such a flight"
+        await leg.close()
+        await page.close()
+
+    await run(scenario())
+
+
 @pytest_twisted.ensureDeferred
 async def test_noise_of_a_stranger_hurts_nothing(monkeypatch):
     async def scenario():
