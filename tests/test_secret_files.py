@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from avisiod import secret_files
-from avisiod.config import check
+from avisiod.config import check, paths
+from avisiod.config.settings import Config, Store
 
 
 def test_what_systemd_handed_over_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,3 +55,15 @@ def test_a_secret_that_is_not_there_is_named_with_its_key(tmp_path: Path, monkey
     settings.write_text("store: {url_file: database.url}\n")
     with pytest.raises(check.ConfigError, match=r"store.url_file: .*secrets/database.url: No such file"):
         check.load(settings)
+
+
+def test_whatever_systemd_can_hand_over_is_closed_to_others(tmp_path: Path) -> None:
+    secret = tmp_path / "database.url"
+    secret.write_text("postgresql://avisiod:hidden@db.example.org/avisiod\n")
+    config = Config(store=Store(url_file=str(secret)))
+    assert ("store.url_file", str(secret)) in paths.secrets(config)
+    secret.chmod(0o644)
+    (told,) = (each for each in paths.found(config) if each.keys[0] == "store.url_file")
+    assert "holds a secret and is open to others" in told.reason
+    secret.chmod(0o640)
+    assert not [each for each in paths.found(config) if each.keys[0] == "store.url_file"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from avisiod import secret_files
 from avisiod.config.finding import Finding
 from avisiod.config.settings import Config
 
@@ -54,12 +55,11 @@ _MADE_BY_US = (
     "backup.record_file",
 )
 """Made at first start, or plugged in later."""
-_SECRET = ("key_file", "pin_file", "secret_file", "code_key_file", "password_hash_file")
 
 
 def secrets(config: Config) -> list[tuple[str, str]]:
     """The files with keys and other secrets that the settings name: key and path of each."""
-    return [(key, path) for key, path in _paths(config) if key.endswith(_SECRET)]
+    return [(key, path) for key, path in _paths(config) if key.endswith(secret_files.KEYS)]
 
 
 def found(config: Config) -> Iterator[Finding]:
@@ -89,5 +89,5 @@ def _file(key: str, path: Path) -> Iterator[Finding]:
         yield Finding((key,), f"{path} is a folder", "name a file")
     elif not os.access(path, os.R_OK):
         yield Finding((key,), f"{path} cannot be read", "give the daemon's user access")
-    elif key.endswith(_SECRET) and mode & 0o027:
+    elif key.endswith(secret_files.KEYS) and mode & 0o027:
         yield Finding((key,), f"{path} holds a secret and is open to others", f"chmod 600 {path}")

@@ -2,14 +2,30 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
+import pytest_twisted
+from twisted.internet import reactor as _reactor
+from twisted.internet.threads import deferToThread
 
 from avisiod.cli import selftest
-from avisiod.config.settings import Config, Recordings, Sip, Store
+from avisiod.config.settings import Admin, Config, Media, Recordings, Sip, Store
+from avisiod.config.settings import Metrics as MetricsConfig
+from avisiod.metrics import Metrics
+from avisiod.metrics_login import hashed
+from avisiod.metrics_page import listen
+from avisiod.office import box
+from avisiod.office.counter import Counter
+from avisiod.office.desk import Site
+from avisiod.store.database import Database
 from tests.cli.conftest import Ctl
+from tests.steered_clock import SteeredClock
+
+reactor: Any = _reactor
 
 
 @pytest.fixture
@@ -85,3 +101,48 @@ def test_wrong_settings_are_told_line_by_line(ctl: Ctl) -> None:
     found = ctl.json("selftest", status=1)
     assert [part["ok"] for part in found["parts"]] == [False]
     assert "calls.limt_s" in found["parts"][0]["says"]
+
+
+def _status(problems: tuple[str, ...], media_up: int) -> box.Status:
+    pools = (box.Pool(kind="sip", up=1, wanted=1), box.Pool(kind="media", up=media_up, wanted=2))
+    return box.Status(
+        version="1", host="box", at_utc="", up_s=1.0, state="serving", calls={}, capacity=20, workers=pools,
+        phones_registered=0, phones_listed=0, sms=(), disk_free_bytes=1, disk_keep_free_bytes=1, disk_trouble="",
+        store_up=True, certificates=(), backup_age_s=None, backup_problem="", problems=problems, lines=(),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def closed(ctl: Ctl, database: Database) -> Iterator[tuple[Config, Callable[[box.Status], None]]]:
+    """A daemon's metrics that want a password, and its socket; the settings, and how to change what it says."""
+    hash_file = ctl.folder / "hash"
+    hash_file.write_text(hashed("of nobody here"))
+    said = [_status((), 2)]
+    metrics = MetricsConfig(port=0, user="prometheus", password_hash_file=str(hash_file))
+    port = listen(reactor, metrics, Metrics().registry, lambda: ())
+    counter = Counter(reactor, SteeredClock(), ctl.socket, "", Site(), lambda: database, lambda _: False)
+    counter.live["box.status"] = lambda: msgspec.to_builtins(said[0])
+    counter.start()
+    config = Config(
+        admin=Admin(socket_file=str(ctl.socket)),
+        media=Media(workers=2),
+        metrics=msgspec.structs.replace(metrics, port=port.getHost().port),
+        sip=Sip(workers=1),
+    )
+    yield config, lambda status: said.__setitem__(0, status)
+    pytest_twisted.blockon(counter.stop())
+    pytest_twisted.blockon(port.stopListening())
+
+
+@pytest_twisted.ensureDeferred
+async def test_where_the_metrics_want_a_password_the_daemon_is_asked_over_its_socket(
+    closed: tuple[Config, Callable[[box.Status], None]],
+) -> None:
+    config, say = closed
+    assert "want the password" in await deferToThread(selftest.daemon, config)
+    assert await deferToThread(selftest.workers, config) == "2 media, 1 sip"
+    say(_status(("the database does not answer",), 1))
+    with pytest.raises(selftest.Wrong, match="the database does not answer"):
+        await deferToThread(selftest.daemon, config)
+    with pytest.raises(selftest.Wrong, match="too few: 1 media, 1 sip"):
+        await deferToThread(selftest.workers, config)
