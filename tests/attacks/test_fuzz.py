@@ -19,7 +19,7 @@ from avisiod.gateway.ortc import GuardedProtocol, IceConnection
 from avisiod.gateway.reception import Reception
 from avisiod.gateway.relay import OutStream, Path
 from avisiod.gateway.sip_worker import ControlLink, SipWorker
-from tests.gateway.webrtc_peer import AnyPort, run
+from tests.gateway.webrtc_peer import run
 
 AUDIO = MediaLine(kind=Kind.AUDIO, codec=Codec(name="PCMA", payload_type=8, clock_rate=8000), event_payload_type=101)
 VIDEO = MediaLine(kind=Kind.VIDEO, codec=Codec(name="H264", payload_type=102, clock_rate=90000))
@@ -104,7 +104,7 @@ def _stun() -> st.SearchStrategy[bytes]:
 async def test_no_datagram_whatsoever_opens_a_pair_or_raises() -> None:
     async def scenario() -> None:
         records: list[bytes] = []
-        connection = IceConnection(lambda: AnyPort().take(0.0)[0], "", records.append, components=1)
+        connection = IceConnection(list, records.append, components=1)
         protocol = GuardedProtocol(connection)
         transport = _Transport()
         protocol.transport = transport  # type: ignore[assignment] # enough of one

@@ -126,10 +126,16 @@ async def test_forged_and_replayed_srtcp_is_counted_and_moves_nothing(scene: Sce
     await goes_on(scene)
 
 
+def outside_port(scene: Scene) -> int:
+    """Where the leg towards the browser listens."""
+    ((_, port),) = scene.call._outside._path._taken
+    return int(port)
+
+
 @bridged
 async def test_a_stranger_outside_is_not_heard_whatever_he_forges(scene: Scene) -> None:
     before = stats(scene).outside.dropped_strangers
-    port = scene.call._outside._path._port
+    port = outside_port(scene)
     replayed = scene.page.dtls._tx_srtp.protect(
         rtp.packet(b"not the page", payload_type=8, sequence=900, timestamp=9, ssrc=7)
     )
@@ -151,7 +157,7 @@ async def test_what_a_leg_dropped_is_told_when_the_next_page_takes_its_place(mon
         await scene.join()
         first = scene.page
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-            stranger.sendto(b"\x80" + bytes(40), ("127.0.0.1", scene.call._outside._path._port))
+            stranger.sendto(b"\x80" + bytes(40), ("127.0.0.1", outside_port(scene)))
             await until(lambda: stats(scene).outside.dropped_strangers == 1, "it is counted")
         second = Page(monkeypatch)
         transport_of(await scene.call.open_outside("s2", sdp_offer(await second.offer()), []))

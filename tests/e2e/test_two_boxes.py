@@ -124,7 +124,7 @@ def test_a_code_leads_to_the_box_that_has_the_call_and_when_that_is_killed_calls
         portal.join(relative, other.portal_url, code)
         wait_until(lambda: where(relative).startswith(holder.portal_url), 30, "the page moved")
         assert (other.tried("elsewhere"), other.tried("wrong"), holder.tried("right")) == (1, 0, 0)
-        assert code not in where(relative), "nothing of the code stays in the address"
+        wait_until(lambda: code not in where(relative), 30, "nothing of the code stays in the address")
         portal.go_on(relative)
         assert relative.evaluate("document.getElementById('code').value") == code
         relative.run(lambda: (relative.page.check("#accept"), relative.page.click("#join-button")))
