@@ -35,7 +35,7 @@ def look(stage: Stage) -> list[Sample]:
         with contextlib.suppress(OSError, KeyError, ValueError):
             status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
             name = command(pid)
-            kind = "media" if "media_worker" in name else "sip" if "sip_worker" in name else "control"
+            kind = next((kind for kind in ("media", "sip", "transcode") if f"{kind}_worker" in name), "control")
             found.append(
                 Sample(
                     now,
