@@ -1,6 +1,6 @@
 # make demo   sets everything up and shows one real call (KEEP=1 leaves it running for a person)
 # make test   sets everything up and runs the whole suite
-# make check  lint, types, contracts and unit tests, in under a minute
+# make check  lint, types, contracts and unit tests, in about two minutes
 # make bench  measures what docs/benchmarks.md states
 # make fuzz   feeds every parser with made-up input, SECONDS=60 each, and keeps what it learnt in build/fuzz
 # make deb   builds the Debian package, build/avisiod_VERSION_amd64.deb

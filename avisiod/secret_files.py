@@ -25,6 +25,14 @@ def place(name: str) -> str:
     return str(FOLDER / name)
 
 
+def origin(path: Path) -> Path:
+    """The technician's own file of which systemd handed this copy over; other paths as they are."""
+    handed_over, prefix = os.environ.get("CREDENTIALS_DIRECTORY"), f"{CREDENTIAL}_"
+    if handed_over and path.parent == Path(handed_over) and path.name.startswith(prefix):
+        return FOLDER / path.name.removeprefix(prefix)
+    return path
+
+
 def placed(data: Any, key: str = "") -> Any:
     """The settings as they were written, with a path in the place of each secret that has a name only."""
     if isinstance(data, Mapping):

@@ -16,6 +16,7 @@ from typing import Literal
 
 import msgspec
 
+from avisiod import secret_files
 from avisiod.config import paths
 from avisiod.config.settings import Config
 from avisiod.gateway import manifest
@@ -86,7 +87,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 def gather(config: Config, config_file: Path) -> tuple[list[Found], list[str]]:
     """Read the settings' folder and the keys that the settings name; beside them what could not be read, with why."""
-    named = [Path(path) for _, path in paths.secrets(config)]
+    # What systemd hands over is kept as the file that it is a copy of, which perhaps only root can read.
+    named = {secret_files.origin(Path(path)): Path(path) for _, path in paths.secrets(config)}
     folder = config_file.parent
     beside = [Path(here, name) for here, _, names in os.walk(folder) for name in sorted(names)]
     found, unread = [], []
@@ -98,7 +100,7 @@ def gather(config: Config, config_file: Path) -> tuple[list[Found], list[str]]:
             if about.st_size > LARGEST_FILE:
                 unread.append(f"{path}: larger than {LARGEST_FILE // 2**20} MiB")
                 continue
-            data = path.read_bytes()
+            data = named.get(path, path).read_bytes()
         except FileNotFoundError:
             continue  # a key that is made later, or a name that leads nowhere
         except OSError as error:

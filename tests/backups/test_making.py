@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from avisiod import secret_files
 from avisiod.backups import outcome
+from avisiod.backups.contents import gather
 from avisiod.backups.rotation import made_at, name_of, superfluous
+from avisiod.config import check
 from avisiod.metrics import Metrics
 
 from .conftest import Box
@@ -57,6 +60,26 @@ def test_each_backup_is_rotated_and_the_daemons_metrics_know_of_it(file_box: Box
     assert last.bytes == done["bytes"]
     assert not last.problem
     assert last.age_s(datetime.datetime.fromisoformat(last.good_utc) + datetime.timedelta(hours=3)) == 3 * 3600
+
+
+def test_a_secret_that_systemd_hands_over_is_a_key_in_its_own_place(
+    file_box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timer's service reads copies: they are not kept beside the files, nor are these without asking."""
+    own, handed_over = file_box.etc / "secrets", tmp_path / "credentials"
+    own.mkdir()
+    handed_over.mkdir()
+    (own / "turn.secret").write_text("of root only")
+    (handed_over / "secrets_turn.secret").write_text("of root only")
+    monkeypatch.setattr(secret_files, "FOLDER", own)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(handed_over))
+    file_box.write({"media": {"ice_servers": [{"urls": ["turn:turn.example.org"], "secret_file": "turn.secret"}]}})
+    config = check.load(file_box.etc / "avisiod.yaml", files=False)
+    found, unread = gather(config, file_box.etc / "avisiod.yaml")
+    assert unread == []
+    assert [(each.path, each.is_key) for each in found if b"of root only" in each.data] == [
+        (own / "turn.secret", True)
+    ]
 
 
 def test_a_backup_that_fails_deletes_none_and_is_told(file_box: Box) -> None:
