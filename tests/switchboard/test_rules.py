@@ -284,8 +284,10 @@ async def test_a_call_without_a_tariff_is_free_and_staff_is_warned_once(
     with caplog.at_level(logging.DEBUG):
         for number in range(2):
             await scene.dial(sip_call=f"s{number}")
+            entry = scene.entry  # which leaves the board soon after its end
             scene.board.sip_ended(f"s{number}", "phone", 200)
-            await scene.reach(State.ENDED)
+            await eventually(lambda entry=entry: entry.call.state is State.ENDED, "it is over")
+            await scene.settled()
     told = [r for r in caplog.records if "no tariff" in r.getMessage()]
     assert [r.levelno for r in told] == [logging.WARNING, logging.DEBUG]
     assert await balance(scene, ANNA) == (1000, 0)
