@@ -283,8 +283,7 @@ async def test_a_call_without_a_tariff_is_free_and_staff_is_warned_once(
     await change(scene, lambda c: c.execute(schema_rules.tariffs.delete()))
     with caplog.at_level(logging.DEBUG):
         for number in range(2):
-            await scene.dial(sip_call=f"s{number}")
-            entry = scene.entry  # which leaves the board soon after its end
+            entry = await scene.dial(sip_call=f"s{number}")  # it leaves the board soon after its end
             scene.board.sip_ended(f"s{number}", "phone", 200)
             await eventually(lambda entry=entry: entry.call.state is State.ENDED, "it is over")
             await scene.settled()
